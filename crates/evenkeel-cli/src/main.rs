@@ -1,0 +1,2 @@
+//! The command `evenkeel`.
+fn main() {}

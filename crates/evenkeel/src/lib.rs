@@ -1,0 +1,5 @@
+//! Placeholder.
+
+mod error;
+
+pub use error::{Error, ErrorKind, Result, nearest};
