@@ -1,0 +1,16 @@
+//! Derivatives: one table of rules, read by both transformations.
+//!
+//! Every primitive is one of four kinds, and [`rules`] says which:
+//!
+//! * *local*: elementwise, with a partial derivative for each operand. A tangent is multiplied by it on the way forward,
+//!   a cotangent on the way back: the same factor.
+//! * *linear in each of some operands* (products, convolutions, sums, moves): forward, the operation itself applied to
+//!   the tangent; backward, its transpose, which is again one of the primitives.
+//! * *weighted*: a reduction whose derivative is a weight for each element (log-sum-exp, maximum).
+//! * *flat*: comparisons, positions, counters; nothing flows.
+//!
+//! Because both transformations only append primitives, they apply to each other's results, to any order.
+
+mod jvp;
+mod rules;
+mod vjp;

@@ -1,0 +1,7 @@
+//! How values are written: each method checks shapes and appends a node.
+
+mod contraction;
+mod elementwise;
+mod movement;
+mod reduction;
+mod window;
