@@ -30,6 +30,7 @@ mod error;
 mod function;
 mod graph;
 pub mod op;
+pub mod random;
 mod shape;
 pub mod simplify;
 mod tensor;

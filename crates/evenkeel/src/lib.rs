@@ -1,5 +1,6 @@
 //! Placeholder.
 
+pub mod data;
 mod error;
 
 pub use error::{Error, ErrorKind, Result, nearest};

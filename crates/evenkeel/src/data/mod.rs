@@ -1,0 +1,197 @@
+//! Labelled images: which data there is, how it is read, and in which order and form it reaches a network.
+//!
+//! ```
+//! use evenkeel::data::{self, LoadOptions};
+//! let digits = data::load(&"digits".parse()?, &LoadOptions::default())?;
+//! let order = data::epoch_order(0, 0, digits.train.len());
+//! let mut pixels = vec![0.0_f32; 32 * digits.train.image_len()];
+//! let mut labels = vec![0; 32];
+//! digits.train.batch(&order[..32], &digits.normalization, &mut pixels, &mut labels)?;
+//! # Ok::<(), evenkeel::Error>(())
+//! ```
+//!
+//! Files are not trusted: sizes, types, labels and checksums are checked, and no header decides how much memory is taken.
+//! Pixels stay bytes until a batch is made of them.
+//!
+//! Where to start reading: `spec` (names), `split` (what a sample is), then one reader a format: `idx`, `cifar`, `digits`.
+
+mod cifar;
+mod digits;
+mod idx;
+mod order;
+mod source;
+mod spec;
+mod split;
+
+use serde::Serialize;
+
+pub use order::epoch_order;
+pub use spec::{DataInfo, DataSpec, catalogue};
+pub use split::{Normalization, Real, Split};
+
+use crate::{Error, Result};
+use source::grouped;
+
+const DIGIT_CLASSES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+const FASHION_CLASSES: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+const CIFAR10_CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// How much of the data is taken and how it is prepared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// Take the first so many training samples; all of them when `None`.
+    pub limit: Option<usize>,
+    /// Take the first so many test samples; all of them when `None`.
+    pub test_limit: Option<usize>,
+    /// The part drawn for the test from data without an official test part (`digits`); others do not look at it.
+    pub test_fraction: f64,
+    /// Draws that part.
+    pub seed: u64,
+    /// Whether [`Dataset::normalization`] is that of the training part (after `limit`) or changes nothing.
+    pub normalize: bool,
+}
+
+impl Default for LoadOptions {
+    /// Everything, a fifth for the test, seed 0, normalized.
+    fn default() -> Self {
+        LoadOptions { limit: None, test_limit: None, test_fraction: 0.2, seed: 0, normalize: true }
+    }
+}
+
+/// A data set in memory.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// What was asked for.
+    pub spec: DataSpec,
+    /// The name without the folder.
+    pub name: &'static str,
+    /// The name of each class, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// Height, width and channels of an image.
+    pub image_shape: [usize; 3],
+    /// What is trained on.
+    pub train: Split,
+    /// What is kept for the test.
+    pub test: Split,
+    /// To be handed to [`Split::batch`] for both parts.
+    pub normalization: Normalization,
+}
+
+/// Reads a data set.
+///
+/// Pixels of IDX files are scaled by 255 when they are bytes and left as they are when they have another type.
+///
+/// # Errors
+/// When a file is missing, damaged, too short, too long or holds a value out of range, and when `options` asks for no samples or
+/// for more than there are.
+pub fn load(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
+    for (option, limit) in [("limit", options.limit), ("test_limit", options.test_limit)] {
+        if limit == Some(0) {
+            return Err(Error::input(format!("{option} is 0, which leaves no samples"))
+                .detail("option", option)
+                .detail("expected", "at least 1")
+                .detail("got", 0)
+                .hint(format!("leave {option} out to take everything")));
+        }
+    }
+    let owned = |names: [&str; 10]| names.map(str::to_owned).to_vec();
+    let idx = |folder, names: [&str; 10]| -> Result<(Split, Split, Vec<String>)> {
+        let train = idx::load(spec.name(), folder, idx::Part::Train, names.len())?;
+        let test = idx::load(spec.name(), folder, idx::Part::Test, names.len())?;
+        Ok((train, test, owned(names)))
+    };
+    let (mut train, mut test, class_names) = match spec {
+        DataSpec::Digits => {
+            let (train, test) = digits::load(options.seed, options.test_fraction)?;
+            (train, test, owned(DIGIT_CLASSES))
+        }
+        DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
+        DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
+        DataSpec::Cifar10(folder) => cifar::load(folder, options.limit, options.test_limit)?,
+    };
+    let kind = |split: &Split| {
+        let [height, width, channels] = split.image_shape();
+        format!("{height}×{width}×{channels}, {}", if split.is_bytes() { "bytes" } else { "not bytes" })
+    };
+    if kind(&train) != kind(&test) {
+        return Err(Error::input("training and test images differ in shape or type")
+            .detail("data", spec)
+            .detail("training", kind(&train))
+            .detail("test", kind(&test))
+            .hint("take all files from the same source"));
+    }
+    limit("limit", options.limit, &mut train)?;
+    limit("test_limit", options.test_limit, &mut test)?;
+    let image_shape = train.image_shape();
+    let normalization =
+        if options.normalize { Normalization::of(&train) } else { Normalization::identity(image_shape[2]) };
+    Ok(Dataset { spec: spec.clone(), name: spec.name(), class_names, image_shape, train, test, normalization })
+}
+
+fn limit(option: &str, limit: Option<usize>, split: &mut Split) -> Result<()> {
+    match limit {
+        Some(limit) if limit > split.len() => Err(too_many(option, limit, split.len())),
+        Some(limit) => {
+            split.truncate(limit);
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+fn too_many(option: &str, asked: usize, available: usize) -> Error {
+    Error::input(format!("{option} asks for more samples than there are"))
+        .detail("option", option)
+        .detail("expected", format!("at most {}", grouped(available as u64)))
+        .detail("got", grouped(asked as u64))
+        .hint(format!("leave {option} out to take everything"))
+}
+
+/// What a loaded data set holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Description {
+    /// How the data was named, e.g. `mnist:data/mnist`.
+    pub spec: String,
+    /// Height, width and channels of an image.
+    pub image_shape: [usize; 3],
+    /// The number of training samples.
+    pub train: usize,
+    /// The number of test samples.
+    pub test: usize,
+    /// The classes in the order of the labels.
+    pub classes: Vec<ClassCount>,
+    /// What is subtracted from and divided out of each channel.
+    pub normalization: Normalization,
+}
+
+/// How many samples of one class there are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassCount {
+    /// The name of the class.
+    pub name: String,
+    /// In the training part.
+    pub train: usize,
+    /// In the test part.
+    pub test: usize,
+}
+
+/// Counts the samples of each class.
+pub fn describe(dataset: &Dataset) -> Description {
+    let classes = dataset.class_names.len();
+    let counts = dataset.train.class_counts(classes).into_iter().zip(dataset.test.class_counts(classes));
+    Description {
+        spec: dataset.spec.to_string(),
+        image_shape: dataset.image_shape,
+        train: dataset.train.len(),
+        test: dataset.test.len(),
+        classes: dataset
+            .class_names
+            .iter()
+            .zip(counts)
+            .map(|(name, (train, test))| ClassCount { name: name.clone(), train, test })
+            .collect(),
+        normalization: dataset.normalization.clone(),
+    }
+}

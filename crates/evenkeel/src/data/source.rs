@@ -1,0 +1,175 @@
+//! How a data file is opened and read: packed or not, in bounded pieces, with its name in every error.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{Error, Result};
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// A data file as a stream of unpacked bytes. Whether it is gzip is seen from its first bytes, not from its name.
+pub(super) struct Source {
+    reader: Box<dyn Read>,
+    path: PathBuf,
+    packed: bool,
+    cut: bool,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let mut file = File::open(path).map_err(|error| Error::io("open a data file", path, &error))?;
+        let mut start = Vec::new();
+        file.by_ref().take(2).read_to_end(&mut start).map_err(|error| Error::io("read a data file", path, &error))?;
+        let packed = start == GZIP_MAGIC;
+        let file = BufReader::with_capacity(1 << 16, io::Cursor::new(start).chain(file));
+        let reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        Ok(Source { reader, path: path.to_owned(), packed, cut: false })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fills `buffer` as far as the file reaches and returns how many bytes that was.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() && !self.cut {
+            match self.reader.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.packed && error.kind() == io::ErrorKind::UnexpectedEof => self.cut = true,
+                Err(error) => return Err(self.damaged(&error)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Requires that nothing follows the `expected` bytes that were read; for a packed file this also checks its checksum.
+    pub(super) fn finish(&mut self, expected: u64, of: &str) -> Result<()> {
+        const LOOK: usize = 1 << 20;
+        let mut rest = vec![0; 1 << 14];
+        let mut extra = 0;
+        while extra < LOOK {
+            match self.fill(&mut rest)? {
+                0 => break,
+                count => extra += count,
+            }
+        }
+        if self.cut {
+            return Err(self.damaged(&io::Error::other("it stops before its checksum")));
+        }
+        if extra == 0 {
+            return Ok(());
+        }
+        let more = if extra < LOOK { "" } else { "at least " };
+        Err(Error::input(format!("{} is longer than its header says", name(&self.path)))
+            .detail("file", self.path.display())
+            .detail("expected", self.amount(expected, of))
+            .detail("got", format!("{more}{} bytes", grouped(expected.saturating_add(extra as u64))))
+            .hint("copy the file again from its source"))
+    }
+
+    /// The file stops before the bytes that its header or its format promises.
+    pub(super) fn ends_early(&self, expected: u64, got: u64, of: &str) -> Error {
+        Error::input(format!("{} ends early", name(&self.path)))
+            .detail("file", self.path.display())
+            .detail("expected", self.amount(expected, of))
+            .detail("got", format!("{} bytes", grouped(got)))
+            .hint("copy the file again from its source")
+    }
+
+    /// The packed stream or the archive cannot be read.
+    pub(super) fn damaged(&self, error: &io::Error) -> Error {
+        damaged(&self.path, self.packed, error)
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        self.packed
+    }
+
+    fn amount(&self, count: u64, of: &str) -> String {
+        format!("{} bytes{} ({of})", grouped(count), if self.packed { " unpacked" } else { "" })
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// What a failed read means for the user.
+pub(super) fn damaged(path: &Path, packed: bool, error: &io::Error) -> Error {
+    let text = error.to_string();
+    if !packed {
+        return Error::io("read a data file", path, error);
+    }
+    let reason = if text.contains("matching checksum") {
+        "the content does not have the checksum (CRC-32) the file states".to_owned()
+    } else {
+        text
+    };
+    Error::input(format!("{} is a damaged gzip file", name(path)))
+        .detail("file", path.display())
+        .detail("reason", reason)
+        .hint("copy the file again from its source")
+}
+
+/// Requires that the folder of a data set is there.
+pub(super) fn check_folder(data: &str, folder: &Path) -> Result<()> {
+    match fs::metadata(folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::input(format!("'{data}' needs a folder, and this is a file"))
+            .detail("expected", "the folder that holds the files")
+            .detail("got", folder.display())
+            .hint("name the folder that holds this file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::input(format!("the folder of '{data}' is not there"))
+                .detail("folder", folder.display())
+                .hint("check the path; `evenkeel data` lists the data sets and the files they need"))
+        }
+        Err(error) => Err(Error::io("look into the folder of the data", folder, &error)),
+    }
+}
+
+/// The last part of a path, for the first line of an error.
+pub(super) fn name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A number with a comma between thousands.
+pub(super) fn grouped(number: impl Into<u128>) -> String {
+    let digits = number.into().to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The memory for `more` further values, or an error.
+pub(super) fn reserve<T>(values: &mut Vec<T>, more: usize, path: &Path) -> Result<()> {
+    values.try_reserve(more).map_err(|_| {
+        Error::input(format!("{} does not fit into memory", name(path)))
+            .detail("file", path.display())
+            .detail("got", format!("{} values so far", grouped(values.len() as u64)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        let shown: Vec<String> = [0_u64, 999, 1000, 47_040_016].into_iter().map(grouped).collect();
+        assert_eq!(shown, ["0", "999", "1,000", "47,040,016"]);
+    }
+}

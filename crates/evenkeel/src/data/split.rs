@@ -1,0 +1,341 @@
+//! How samples are kept, and how a batch of them becomes numbers.
+
+use crate::{Error, Result};
+
+/// Pixels as they were read: bytes stay bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Pixels {
+    Bytes(Vec<u8>),
+    Floats(Vec<f32>),
+}
+
+impl Pixels {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Pixels::Bytes(values) => values.len(),
+            Pixels::Floats(values) => values.len(),
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Pixels::Bytes(values) => {
+                values.truncate(len);
+                values.shrink_to_fit();
+            }
+            Pixels::Floats(values) => {
+                values.truncate(len);
+                values.shrink_to_fit();
+            }
+        }
+    }
+}
+
+/// Mean and standard deviation of each channel, in units of the scaled pixels; a batch holds (pixel − mean) / std.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Normalization {
+    /// One mean a channel.
+    pub mean: Vec<f64>,
+    /// One standard deviation a channel, dividing by the number of values; 1 where all pixels are equal.
+    pub std: Vec<f64>,
+}
+
+impl Normalization {
+    /// Changes nothing: mean 0, standard deviation 1.
+    pub fn identity(channels: usize) -> Self {
+        Normalization { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    /// The statistics of all pixels of a split. Bytes are counted, so their sums are exact.
+    pub fn of(split: &Split) -> Self {
+        let channels = split.channels();
+        let count = (split.pixels.len() / channels) as f64;
+        let moments: Vec<(f64, f64)> = match &split.pixels {
+            Pixels::Bytes(values) => {
+                let mut histogram = vec![[0_u64; 256]; channels];
+                for pixel in values.chunks_exact(channels) {
+                    for (counts, &value) in histogram.iter_mut().zip(pixel) {
+                        counts[usize::from(value)] += 1;
+                    }
+                }
+                histogram.iter().map(|counts| byte_moments(counts, split.divisor)).collect()
+            }
+            Pixels::Floats(values) => (0..channels)
+                .map(|channel| {
+                    let of_channel = || values.iter().skip(channel).step_by(channels).map(|&value| f64::from(value));
+                    let mean = of_channel().sum::<f64>() / count;
+                    let square = of_channel().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+                    (mean / split.divisor, square.sqrt() / split.divisor)
+                })
+                .collect(),
+        };
+        Normalization {
+            mean: moments.iter().map(|(mean, _)| if mean.is_finite() { *mean } else { 0.0 }).collect(),
+            std: moments.iter().map(|(_, std)| if *std > 0.0 && std.is_finite() { *std } else { 1.0 }).collect(),
+        }
+    }
+}
+
+fn byte_moments(counts: &[u64; 256], divisor: f64) -> (f64, f64) {
+    let (mut count, mut sum, mut square) = (0_u128, 0_u128, 0_u128);
+    for (value, &times) in (0_u128..).zip(counts) {
+        count += u128::from(times);
+        sum += value * u128::from(times);
+        square += value * value * u128::from(times);
+    }
+    let scale = count as f64 * divisor;
+    (sum as f64 / scale, ((count * square - sum * sum) as f64).sqrt() / scale)
+}
+
+/// A number that a batch can be made of: `f32` or `f64`.
+pub trait Real: Copy + sealed::Sealed {
+    /// Rounds to the nearest.
+    fn from_f64(value: f64) -> Self;
+}
+
+impl Real for f32 {
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Real for f64 {
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// The training or the test part: images `[N, H, W, C]`, as compact as they were read, and their labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    pixels: Pixels,
+    labels: Vec<i32>,
+    image_shape: [usize; 3],
+    divisor: f64,
+}
+
+impl Split {
+    /// Keeps pixels and labels together; a batch divides each pixel by `divisor`.
+    pub(super) fn new(pixels: Pixels, labels: Vec<i32>, image_shape: [usize; 3], divisor: f64) -> Result<Self> {
+        let split = Split { pixels, labels, image_shape, divisor };
+        let image = split.image_len();
+        let expected = split.labels.len().checked_mul(image);
+        if image == 0 || expected != Some(split.pixels.len()) || u32::try_from(split.labels.len()).is_err() {
+            return Err(Error::input("images and labels do not fit together")
+                .detail("expected", format!("{} images of {image} pixels", split.labels.len()))
+                .detail("got", format!("{} pixels", split.pixels.len())));
+        }
+        Ok(split)
+    }
+
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no sample.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The class of each sample, from 0.
+    pub fn labels(&self) -> &[i32] {
+        &self.labels
+    }
+
+    /// Height, width and channels of an image.
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.image_shape
+    }
+
+    /// The number of values of an image: height × width × channels.
+    pub fn image_len(&self) -> usize {
+        self.image_shape.iter().product()
+    }
+
+    /// The number of samples of each class.
+    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for &label in &self.labels {
+            if let Some(count) = usize::try_from(label).ok().and_then(|class| counts.get_mut(class)) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// Copies the samples at `indices` into `out` (`[indices.len(), H, W, C]`) and `labels`, as (pixel / scale − mean) / std.
+    ///
+    /// The scale is 255 for byte images, 16 for `digits`, 1 for pixels of any other type. Every value is computed in f64 and rounded
+    /// once, so an f64 batch is exact and an f32 batch is that batch rounded.
+    ///
+    /// # Errors
+    /// When a buffer has another length than the batch needs, an index is out of range, or the channels differ.
+    pub fn batch<T: Real>(
+        &self,
+        indices: &[u32],
+        normalization: &Normalization,
+        out: &mut [T],
+        labels: &mut [i32],
+    ) -> Result<()> {
+        let channels = self.channels();
+        let image = self.image_len();
+        check_len("channels of the normalization", channels, normalization.mean.len())?;
+        check_len("channels of the normalization", channels, normalization.std.len())?;
+        check_len("labels of the batch", indices.len(), labels.len())?;
+        check_len("values of the batch", indices.len().saturating_mul(image), out.len())?;
+        if let Some((position, index)) = indices.iter().enumerate().find(|(_, index)| **index as usize >= self.len()) {
+            return Err(Error::input("a batch asks for a sample that is not there")
+                .detail("position", position)
+                .detail("expected", format!("a sample below {}", self.len()))
+                .detail("got", index));
+        }
+        for (label, &index) in labels.iter_mut().zip(indices) {
+            *label = self.labels[index as usize];
+        }
+        let images = out.chunks_exact_mut(image).zip(indices.iter().map(|&index| index as usize * image));
+        match &self.pixels {
+            Pixels::Bytes(values) => {
+                let table = self.byte_table::<T>(normalization);
+                for (target, start) in images {
+                    let source = &values[start..start + image];
+                    if let [only] = table.as_slice() {
+                        for (to, &from) in target.iter_mut().zip(source) {
+                            *to = only[usize::from(from)];
+                        }
+                    } else {
+                        for (to, from) in target.chunks_exact_mut(channels).zip(source.chunks_exact(channels)) {
+                            for ((to, &from), values) in to.iter_mut().zip(from).zip(&table) {
+                                *to = values[usize::from(from)];
+                            }
+                        }
+                    }
+                }
+            }
+            Pixels::Floats(values) => {
+                for (target, start) in images {
+                    let source = &values[start..start + image];
+                    for (to, from) in target.chunks_exact_mut(channels).zip(source.chunks_exact(channels)) {
+                        for (channel, (to, &from)) in to.iter_mut().zip(from).enumerate() {
+                            *to = T::from_f64(self.value(f64::from(from), channel, normalization));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What each of the 256 bytes becomes in each channel.
+    fn byte_table<T: Real>(&self, normalization: &Normalization) -> Vec<[T; 256]> {
+        (0..self.channels())
+            .map(|channel| std::array::from_fn(|byte| T::from_f64(self.value(byte as f64, channel, normalization))))
+            .collect()
+    }
+
+    fn value(&self, pixel: f64, channel: usize, normalization: &Normalization) -> f64 {
+        (pixel / self.divisor - normalization.mean[channel]) / normalization.std[channel]
+    }
+
+    fn channels(&self) -> usize {
+        self.image_shape[2]
+    }
+
+    /// Whether the pixels are bytes.
+    pub(super) fn is_bytes(&self) -> bool {
+        matches!(self.pixels, Pixels::Bytes(_))
+    }
+
+    /// Keeps the first `len` samples.
+    pub(super) fn truncate(&mut self, len: usize) {
+        if len < self.len() {
+            self.labels.truncate(len);
+            self.pixels.truncate(len * self.image_len());
+        }
+    }
+}
+
+fn check_len(what: &str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::input(format!("the number of {what} does not fit")).detail("expected", expected).detail("got", got))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_pixels_of_two_channels() -> Split {
+        Split::new(Pixels::Bytes(vec![0, 255, 51, 255, 102, 255, 153, 255]), vec![1, 0], [1, 2, 2], 255.0).unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_scaled_normalized_and_in_the_order_asked_for() {
+        let split = two_pixels_of_two_channels();
+        let normalization = Normalization { mean: vec![0.2, 0.5], std: vec![0.5, 2.0] };
+        let (mut out, mut labels) = ([0.0_f64; 8], [9; 2]);
+        split.batch(&[1, 0], &normalization, &mut out, &mut labels).unwrap();
+        assert_eq!(labels, [0, 1]);
+        let expected = [0.4, 1.0, 0.6, 1.0, 0.0, 1.0, 0.2, 1.0];
+        for (index, (got, pixel)) in out.iter().zip(expected).enumerate() {
+            assert_eq!(*got, (pixel - normalization.mean[index % 2]) / normalization.std[index % 2]);
+        }
+    }
+
+    #[test]
+    fn an_f32_batch_is_the_f64_batch_rounded_once() {
+        let split = two_pixels_of_two_channels();
+        let normalization = Normalization::of(&split);
+        let (mut single, mut double, mut labels) = ([0.0_f32; 8], [0.0_f64; 8], [0; 2]);
+        split.batch(&[0, 1], &normalization, &mut single, &mut labels).unwrap();
+        split.batch(&[0, 1], &normalization, &mut double, &mut labels).unwrap();
+        assert!(single.iter().zip(double).all(|(single, double)| *single == double as f32));
+    }
+
+    #[test]
+    fn bytes_and_floats_of_the_same_pixels_have_the_same_statistics() {
+        let bytes = two_pixels_of_two_channels();
+        let floats = vec![0.0, 255.0, 51.0, 255.0, 102.0, 255.0, 153.0, 255.0];
+        let floats = Split::new(Pixels::Floats(floats), vec![1, 0], [1, 2, 2], 255.0).unwrap();
+        let (of_bytes, of_floats) = (Normalization::of(&bytes), Normalization::of(&floats));
+        assert!((of_bytes.mean[0] - 0.3).abs() < 1e-15 && (of_bytes.std[0] - 0.05_f64.sqrt()).abs() < 1e-15);
+        assert!((of_bytes.mean[0] - of_floats.mean[0]).abs() < 1e-15);
+        assert!((of_bytes.std[0] - of_floats.std[0]).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_channel_of_equal_pixels_has_standard_deviation_one() {
+        assert_eq!(Normalization::of(&two_pixels_of_two_channels()).std[1], 1.0);
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_is_refused() {
+        let split = two_pixels_of_two_channels();
+        let normalization = Normalization::identity(2);
+        let mut out = [0.0_f32; 8];
+        let message = |result: Result<()>| result.unwrap_err().to_string();
+        let error = message(split.batch(&[0, 2], &normalization, &mut out, &mut [0; 2]));
+        assert!(error.contains("position  1") && error.contains("a sample below 2"), "{error}");
+        assert!(message(split.batch(&[0], &normalization, &mut out, &mut [0; 1])).contains("values of the batch"));
+        assert!(message(split.batch(&[0, 1], &normalization, &mut out, &mut [0; 1])).contains("labels of the batch"));
+        let identity = Normalization::identity(3);
+        assert!(message(split.batch(&[0, 1], &identity, &mut out, &mut [0; 2])).contains("channels"));
+    }
+
+    #[test]
+    fn an_empty_batch_is_fine() {
+        two_pixels_of_two_channels().batch::<f32>(&[], &Normalization::identity(2), &mut [], &mut []).unwrap();
+    }
+
+    #[test]
+    fn class_counts_count_each_class() {
+        assert_eq!(two_pixels_of_two_channels().class_counts(3), [1, 1, 0]);
+    }
+}
