@@ -222,11 +222,7 @@ impl Builder {
         if kind == Reduction::Sum {
             let like = Node { shape: shape.clone(), ..node.clone() };
             let times = self.constant(times as f64, &like);
-            value = self.elementwise(Node {
-                op: Op::Binary(Binary::Multiply),
-                inputs: vec![value, times],
-                ..like
-            });
+            value = self.elementwise(Node { op: Op::Binary(Binary::Multiply), inputs: vec![value, times], ..like });
         }
         // Where the surviving axes lie in the result.
         let surviving: Vec<usize> = (0..operand.shape.len()).filter(|axis| !axes.contains(axis)).collect();

@@ -13,12 +13,7 @@ impl Graph {
     ///
     /// # Errors
     /// When tracing had failed before, or a tangent does not have its value's shape and type.
-    pub fn jvp<'g>(
-        &'g self,
-        outputs: &[Var<'g>],
-        wrt: &[Var<'g>],
-        tangents: &[Var<'g>],
-    ) -> Result<Vec<Var<'g>>> {
+    pub fn jvp<'g>(&'g self, outputs: &[Var<'g>], wrt: &[Var<'g>], tangents: &[Var<'g>]) -> Result<Vec<Var<'g>>> {
         self.check()?;
         if wrt.len() != tangents.len() {
             let problem = format!("{} values and {} tangents", wrt.len(), tangents.len());
@@ -47,9 +42,10 @@ impl Graph {
             let out = self.var(crate::NodeId(index as u32));
             let x: Vec<_> = node.inputs.iter().map(|&id| self.var(id)).collect();
             flow[index] = self.on_behalf_of(&node, Pass::Tangent, || match rule(&node, out, &x) {
-                Rule::Local(partials) => {
-                    sum(partials.iter().zip(&into).filter_map(|(&partial, &tangent)| apply(partial, tangent?, node.dtype)))
-                }
+                Rule::Local(partials) => sum(partials
+                    .iter()
+                    .zip(&into)
+                    .filter_map(|(&partial, &tangent)| apply(partial, tangent?, node.dtype))),
                 Rule::Linear(operands) => {
                     sum(operands.iter().filter_map(|&which| Some(reapply(&node, &x, which, into[which]?))))
                 }

@@ -80,7 +80,8 @@ impl Graph {
             }
         }
         self.check()?;
-        let gradient = |value: &Var<'g>| flow.get(value.id().index()).copied().flatten().unwrap_or_else(|| value.like(0.0));
+        let gradient =
+            |value: &Var<'g>| flow.get(value.id().index()).copied().flatten().unwrap_or_else(|| value.like(0.0));
         Ok(wrt.iter().map(gradient).collect())
     }
 

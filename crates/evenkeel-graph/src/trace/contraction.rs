@@ -22,11 +22,8 @@ impl<'g> Var<'g> {
         let extents = matmul_extents(&left, &right, transpose_lhs, transpose_rhs);
         let (Some([_, m, _, n]), true) = (extents, self.dtype() == other.dtype() && self.dtype().is_float()) else {
             let turned = |flag: bool| if flag { " transposed" } else { "" };
-            let problem = format!(
-                "{left}{} and {right}{} do not multiply",
-                turned(transpose_lhs),
-                turned(transpose_rhs)
-            );
+            let problem =
+                format!("{left}{} and {right}{} do not multiply", turned(transpose_lhs), turned(transpose_rhs));
             return self.graph().fail(Error::new("matmul", problem, vec![self.operand(), other.operand()]));
         };
         let mut shape = left[..left.len() - 2].to_vec();
@@ -67,14 +64,8 @@ impl<'g> Var<'g> {
         if groups == 0 || c_in.checked_mul(groups) != Some(c) || c_out % groups != 0 {
             return fail(format!("{c} channels in {groups} groups do not meet weights of {c_in} → {c_out}"));
         }
-        let geometry = Convolution {
-            input: [n, h, width, c],
-            weight: [kh, kw, c_in, c_out],
-            stride,
-            padding,
-            dilation,
-            groups,
-        };
+        let geometry =
+            Convolution { input: [n, h, width, c], weight: [kh, kw, c_in, c_out], stride, padding, dilation, groups };
         if kh == 0 || kw == 0 || stride.contains(&0) || dilation.contains(&0) {
             return fail("kernel extents, strides and dilations must be at least 1".into());
         }

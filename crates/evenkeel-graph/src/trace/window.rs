@@ -58,13 +58,7 @@ impl<'g> Var<'g> {
     }
 
     #[track_caller]
-    fn window(
-        self,
-        operation: &str,
-        size: [usize; 2],
-        stride: [usize; 2],
-        padding: [[usize; 2]; 2],
-    ) -> Option<Window> {
+    fn window(self, operation: &str, size: [usize; 2], stride: [usize; 2], padding: [[usize; 2]; 2]) -> Option<Window> {
         if self.is_poison() {
             return None;
         }

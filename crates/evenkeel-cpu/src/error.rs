@@ -1,0 +1,43 @@
+//! What can go wrong when a program is compiled or run.
+
+use evenkeel_graph::{DType, Shape};
+
+/// A program that cannot be compiled, or a call that does not fit it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The number of inputs or outputs is not the program's.
+    #[error("the program takes {expected} {what}, got {got}")]
+    Count {
+        /// `inputs` or `outputs`.
+        what: &'static str,
+        /// How many the program has.
+        expected: usize,
+        /// How many were given.
+        got: usize,
+    },
+    /// A tensor is not shaped as the program was compiled for.
+    #[error("{name} is {expected_dtype} {expected}, got {got_dtype} {got}")]
+    Shape {
+        /// The input's or output's name.
+        name: String,
+        /// The shape it was compiled for.
+        expected: Shape,
+        /// The type it was compiled for.
+        expected_dtype: DType,
+        /// The shape given.
+        got: Shape,
+        /// The type given.
+        got_dtype: DType,
+    },
+    /// An input is handed over although the program was not compiled so, or the other way round.
+    #[error("input {name} {problem}")]
+    Donation {
+        /// The input's name.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+/// The result of compiling and running.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,567 @@
+//! Runs a loop nest: for each tile, the operands are found or gathered, the body runs instruction by instruction over
+//! slots in the first-level cache, results are stored or combined.
+
+use super::instruction_set::dispatch;
+use super::real::Real;
+use crate::fuse::Scalar;
+use crate::loops::{Loop, OutputKind, Tile};
+use evenkeel_graph::DType;
+use evenkeel_graph::op::{Binary, Comparison, Reduction, Unary};
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// Memory of one operand or result.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory(pub(crate) *mut u8);
+
+// SAFETY: threads write disjoint parts; the executor's plan keeps what is read apart from what is written.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+/// Elements handled at once, so that loads come before stores whatever aliases.
+const LANES: usize = 16;
+
+/// Runs `nest` with its leaves' and outputs' memory.
+///
+/// # Safety
+/// Each leaf must be readable at every place its strides reach, each output writable over its whole shape. Outputs
+/// overlap no other output, and no leaf unless they are the same dense memory and the store is deferred. `partials` has
+/// room for `nest.partial_elements()`.
+pub(crate) unsafe fn run(nest: &Loop, leaves: &[Memory], outputs: &[Memory], partials: &mut [f64]) {
+    match nest.compute {
+        // SAFETY: the caller's promise.
+        DType::F32 => unsafe { run_as::<f32>(nest, leaves, outputs, partials) },
+        // SAFETY: the caller's promise.
+        _ => unsafe { run_as::<f64>(nest, leaves, outputs, partials) },
+    }
+}
+
+unsafe fn run_as<T: Real>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], partials: &mut [f64]) {
+    let per_chunk: usize = nest.outputs.iter().map(|output| output.partial_elements()).sum();
+    if per_chunk == 0 {
+        let all = |chunk: usize| {
+            let mut none: [f64; 0] = [];
+            let none: &mut [f64] = &mut none;
+            dispatch!(chunk_body::<T>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, none: &mut [f64]));
+        };
+        match nest.tiling.chunks {
+            0 => {}
+            1 => all(0),
+            chunks => (0..chunks).into_par_iter().for_each(all),
+        }
+    } else {
+        let partials = &mut partials[..per_chunk * nest.tiling.chunks];
+        let one = |(chunk, partial): (usize, &mut [f64])| {
+            dispatch!(chunk_body::<T>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, partial: &mut [f64]));
+        };
+        if nest.tiling.chunks == 1 {
+            one((0, partials));
+        } else {
+            partials.par_chunks_mut(per_chunk).enumerate().for_each(one);
+        }
+    }
+    // SAFETY: all chunks are done, and the outputs are writable as the caller promised.
+    unsafe { combine::<T>(nest, outputs, partials, per_chunk) };
+}
+
+/// Adds up the chunks' parts in their order and stores the results of reductions over the first axis.
+unsafe fn combine<T: Real>(nest: &Loop, outputs: &[Memory], partials: &[f64], per_chunk: usize) {
+    let mut offset = 0;
+    for (output, memory) in nest.outputs.iter().zip(outputs) {
+        let OutputKind::Reduce { kind, elements, .. } = &output.kind else { continue };
+        let chunks = nest.tiling.chunks;
+        if output.keeps_first_axis() {
+            if chunks == 0 {
+                let empty = if *kind == Reduction::Sum { T::ZERO } else { T::LOWEST };
+                for element in 0..*elements {
+                    // SAFETY: within the output's shape.
+                    unsafe { memory.0.cast::<T>().add(element).write(empty) };
+                }
+            }
+            continue;
+        }
+        for element in 0..*elements {
+            let mut total = identity(*kind);
+            for chunk in 0..chunks {
+                total = join(*kind, total, partials[chunk * per_chunk + offset + element]);
+            }
+            // SAFETY: within the output's shape.
+            unsafe { memory.0.cast::<T>().add(element).write(T::of(total)) };
+        }
+        offset += elements;
+    }
+}
+
+fn identity(kind: Reduction) -> f64 {
+    match kind {
+        Reduction::Sum => 0.0,
+        Reduction::Maximum => f64::NEG_INFINITY,
+    }
+}
+
+#[inline(always)]
+fn join(kind: Reduction, a: f64, b: f64) -> f64 {
+    match kind {
+        Reduction::Sum => a + b,
+        Reduction::Maximum => Binary::Maximum.evaluate(a, b),
+    }
+}
+
+thread_local! {
+    /// Slots of the tile in work and accumulators of kept rows; grows once and is used again.
+    static WORKSPACE: RefCell<Workspace> = const { RefCell::new(Workspace { slots: Vec::new(), sums: Vec::new() }) };
+}
+
+struct Workspace {
+    slots: Vec<f64>,
+    sums: Vec<f64>,
+}
+
+/// How a leaf is found for a tile.
+#[derive(Clone, Copy, PartialEq)]
+enum Access {
+    /// Dense within the tile and of the loop's type: used where it is.
+    InPlace,
+    /// The same for all tiles: gathered once a chunk.
+    Once,
+    /// Gathered for each tile.
+    Each,
+}
+
+#[inline(always)]
+unsafe fn chunk_body<T: Real>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, partial: &mut [f64]) {
+    WORKSPACE.with(|workspace| {
+        // A kernel never calls another one on its thread while it holds the workspace.
+        let mut workspace = workspace.borrow_mut();
+        let Workspace { slots, sums } = &mut *workspace;
+        // SAFETY: the caller's promise.
+        unsafe { chunk_with::<T>(nest, leaves, outputs, chunk, partial, slots, sums) }
+    });
+}
+
+#[inline(always)]
+unsafe fn chunk_with<T: Real>(
+    nest: &Loop,
+    leaves: &[Memory],
+    outputs: &[Memory],
+    chunk: usize,
+    partial: &mut [f64],
+    slots: &mut Vec<f64>,
+    sums: &mut Vec<f64>,
+) {
+    let elements = nest.tiling.slot_elements;
+    // f64 elements that hold one slot of T.
+    let stride = elements * size_of::<T>() / 8;
+    // One cache line more than needed, so that slots can start on one.
+    if slots.len() < nest.slots * stride + 8 {
+        slots.resize(nest.slots * stride + 8, 0.0);
+    }
+    let scratch = slots.as_mut_ptr();
+    // SAFETY: at most 7 elements further, within the line added above.
+    let scratch = unsafe { scratch.add(scratch.align_offset(64).min(7)) };
+    // SAFETY: every slot lies within the workspace.
+    let slot = |number: usize| unsafe { scratch.add(number * stride).cast::<T>() };
+    let mut at: Vec<*mut T> = (0..nest.slots).map(slot).collect();
+    let rank = nest.extents.len();
+    let (rows, columns) = (nest.extents[rank - 2], nest.extents[rank - 1]);
+
+    let first = chunk * nest.tiling.chunk;
+    let last = (first + nest.tiling.chunk).min(nest.tiling.tiles);
+    let whole = Tile { outer: 0, row: 0, column: 0, rows: nest.tiling.rows, columns: nest.tiling.columns };
+
+    let access: Vec<Access> = nest
+        .leaves
+        .iter()
+        .map(|leaf| {
+            let [row, column] = [leaf.strides[rank - 2], leaf.strides[rank - 1]];
+            let dense = (column == 1 || nest.tiling.columns == 1) && (nest.tiling.rows == 1 || row == columns);
+            let moves = leaf.strides[..rank - 2].iter().any(|&stride| stride != 0)
+                || row != 0
+                || (column != 0 && nest.tiling.columns < columns);
+            match (dense && leaf.dtype == T::DTYPE, moves) {
+                (true, _) => Access::InPlace,
+                (_, false) => Access::Once,
+                _ => Access::Each,
+            }
+        })
+        .collect();
+    for (number, leaf) in nest.leaves.iter().enumerate() {
+        if access[number] == Access::Once {
+            // SAFETY: the leaf is readable wherever its strides reach.
+            unsafe { gather::<T>(leaves[number], leaf.dtype, 0, &leaf.strides[rank - 2..], whole, at[number]) };
+        }
+    }
+    for (place, &value) in nest.splats.iter().enumerate() {
+        // SAFETY: the slot holds `elements`.
+        unsafe { fill(at[nest.leaves.len() + place], elements, T::of(value)) };
+    }
+    // Reductions that keep the first axis collect this chunk's part of the result here.
+    let regions = regions(nest, first, last);
+    sums.clear();
+    sums.resize(regions.iter().map(|region| region.1).sum(), 0.0);
+    initialise(nest, partial, sums, &regions);
+
+    for number in first..last {
+        let tile = nest.tile(number);
+        let count = tile.rows * tile.columns;
+        for (number, leaf) in nest.leaves.iter().enumerate() {
+            let base = outer_offset(nest, &leaf.strides, tile.outer)
+                + tile.row * leaf.strides[rank - 2]
+                + tile.column * leaf.strides[rank - 1];
+            match access[number] {
+                // SAFETY: the leaf is readable at the tile's place.
+                Access::InPlace => at[number] = unsafe { leaves[number].0.cast::<T>().add(base) },
+                Access::Once => {}
+                Access::Each => {
+                    let strides = &leaf.strides[rank - 2..];
+                    // SAFETY: the leaf is readable wherever its strides reach.
+                    unsafe { gather::<T>(leaves[number], leaf.dtype, base, strides, tile, at[number]) };
+                }
+            }
+        }
+        for (place, &axis) in nest.iotas.iter().enumerate() {
+            let slot = at[nest.leaves.len() + nest.splats.len() + place];
+            // SAFETY: the slot holds a tile.
+            unsafe { positions(nest, axis, tile, slot) };
+        }
+        let dense = tile.outer * rows * columns + tile.row * columns + tile.column;
+        for (output, memory) in nest.outputs.iter().zip(outputs) {
+            if matches!(output.kind, OutputKind::Store { deferred: false }) && output.dtype == T::DTYPE {
+                // SAFETY: the output is writable at the tile's place.
+                at[output.slot] = unsafe { memory.0.cast::<T>().add(dense) };
+            }
+        }
+        for step in &nest.body {
+            let [a, b, c] = step.from;
+            // SAFETY: every slot holds at least `count` elements.
+            unsafe { execute::<T>(step.scalar, count, at[step.to], at[a], at[b], at[c]) };
+        }
+        let (mut shared, mut own) = (0, 0);
+        for (output, memory) in nest.outputs.iter().zip(outputs) {
+            match &output.kind {
+                OutputKind::Store { deferred: false } if output.dtype == T::DTYPE => {}
+                // SAFETY: the output is writable at the tile's place.
+                OutputKind::Store { .. } => unsafe {
+                    store::<T>(*memory, output.dtype, dense, at[output.slot], count);
+                },
+                OutputKind::Reduce { kind, strides, elements } => {
+                    let place = outer_offset(nest, strides, tile.outer)
+                        + tile.row * strides[rank - 2]
+                        + tile.column * strides[rank - 1];
+                    let into = if output.keeps_first_axis() {
+                        let (start, length, at) = (regions[own].0, regions[own].1, regions[own].2);
+                        own += 1;
+                        &mut sums[at..at + length][place - start..]
+                    } else {
+                        shared += elements;
+                        &mut partial[shared - elements..shared][place..]
+                    };
+                    // SAFETY: the slot holds the tile.
+                    unsafe { reduce::<T>(*kind, &strides[rank - 2..], tile, at[output.slot], into) };
+                }
+            }
+        }
+    }
+    let mut own = regions.iter();
+    for (output, memory) in nest.outputs.iter().zip(outputs) {
+        if output.keeps_first_axis() {
+            if let Some(&(start, length, at)) = own.next() {
+                for (element, &sum) in sums[at..at + length].iter().enumerate() {
+                    // SAFETY: chunks own disjoint parts of the result.
+                    unsafe { memory.0.cast::<T>().add(start + element).write(T::of(sum)) };
+                }
+            }
+        }
+    }
+}
+
+/// Start and length of this chunk's part of each result that keeps the first axis, and where its sums lie.
+#[inline(always)]
+fn regions(nest: &Loop, first: usize, last: usize) -> Vec<(usize, usize, usize)> {
+    let rank = nest.extents.len();
+    let step = |number: usize| {
+        let tile = nest.tile(number);
+        if rank == 2 { tile.row } else { tile.outer / nest.extents[1..rank - 2].iter().product::<usize>().max(1) }
+    };
+    let from = if first < last { step(first) } else { 0 };
+    let to = if first >= last {
+        0
+    } else if rank == 2 {
+        let tile = nest.tile(last - 1);
+        tile.row + tile.rows
+    } else {
+        step(last - 1) + 1
+    };
+    let mut next = 0;
+    nest.outputs
+        .iter()
+        .filter(|output| output.keeps_first_axis())
+        .filter_map(|output| match &output.kind {
+            OutputKind::Reduce { strides, .. } => {
+                let length = (to - from) * strides[0];
+                next += length;
+                Some((from * strides[0], length, next - length))
+            }
+            OutputKind::Store { .. } => None,
+        })
+        .collect()
+}
+
+#[inline(always)]
+fn initialise(nest: &Loop, partial: &mut [f64], sums: &mut [f64], regions: &[(usize, usize, usize)]) {
+    let (mut shared, mut own) = (0, 0);
+    for output in &nest.outputs {
+        let OutputKind::Reduce { kind, elements, .. } = &output.kind else { continue };
+        if output.keeps_first_axis() {
+            let (_, length, at) = regions[own];
+            sums[at..at + length].fill(identity(*kind));
+            own += 1;
+        } else {
+            partial[shared..shared + elements].fill(identity(*kind));
+            shared += elements;
+        }
+    }
+}
+
+/// The offset of a flat position over all axes but the last two.
+#[inline(always)]
+fn outer_offset(nest: &Loop, strides: &[usize], mut outer: usize) -> usize {
+    let mut offset = 0;
+    for axis in (0..nest.extents.len() - 2).rev() {
+        offset += outer % nest.extents[axis] * strides[axis];
+        outer /= nest.extents[axis];
+    }
+    offset
+}
+
+#[inline(always)]
+unsafe fn fill<T: Real>(to: *mut T, count: usize, value: T) {
+    for element in 0..count {
+        // SAFETY: the caller's slot holds `count`.
+        unsafe { to.add(element).write(value) };
+    }
+}
+
+/// Copies a tile of a leaf into a slot, converting its type.
+#[inline(always)]
+unsafe fn gather<T: Real>(from: Memory, dtype: DType, base: usize, strides: &[usize], tile: Tile, to: *mut T) {
+    // SAFETY: the leaf is readable wherever its strides reach, as elements of its type.
+    unsafe {
+        match dtype {
+            DType::F32 => copy(from.0.cast::<f32>().add(base), strides, tile, to, |x| T::of(f64::from(x))),
+            DType::F64 => copy(from.0.cast::<f64>().add(base), strides, tile, to, T::of),
+            DType::I32 => copy(from.0.cast::<i32>().add(base), strides, tile, to, |x| T::of(f64::from(x))),
+            DType::Bool => copy(from.0.add(base), strides, tile, to, |x: u8| if x != 0 { T::ONE } else { T::ZERO }),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn copy<S: Copy, T: Real>(from: *const S, strides: &[usize], tile: Tile, to: *mut T, convert: impl Fn(S) -> T) {
+    for row in 0..tile.rows {
+        // SAFETY: within the leaf and the slot, see `gather`.
+        unsafe {
+            let (source, target) = (from.add(row * strides[0]), to.add(row * tile.columns));
+            match strides[1] {
+                0 => fill(target, tile.columns, convert(source.read())),
+                1 => (0..tile.columns).for_each(|column| target.add(column).write(convert(source.add(column).read()))),
+                stride => (0..tile.columns)
+                    .for_each(|column| target.add(column).write(convert(source.add(column * stride).read()))),
+            }
+        }
+    }
+}
+
+/// Writes a slot into memory of another type.
+#[inline(always)]
+unsafe fn store<T: Real>(to: Memory, dtype: DType, base: usize, from: *const T, count: usize) {
+    // SAFETY: the output is writable at `base..base + count`, the slot holds `count`.
+    unsafe {
+        match dtype {
+            same if same == T::DTYPE => from.copy_to_nonoverlapping(to.0.cast::<T>().add(base), count),
+            DType::Bool => (0..count).for_each(|i| to.0.add(base + i).write(u8::from(from.add(i).read() != T::ZERO))),
+            DType::I32 => {
+                (0..count).for_each(|i| to.0.cast::<i32>().add(base + i).write(from.add(i).read().f64() as i32));
+            }
+            DType::F32 => {
+                (0..count).for_each(|i| to.0.cast::<f32>().add(base + i).write(from.add(i).read().f64() as f32));
+            }
+            DType::F64 => (0..count).for_each(|i| to.0.cast::<f64>().add(base + i).write(from.add(i).read().f64())),
+        }
+    }
+}
+
+/// Writes the position along an axis of the nest for each place of the tile.
+#[inline(always)]
+unsafe fn positions<T: Real>(nest: &Loop, axis: usize, tile: Tile, to: *mut T) {
+    let rank = nest.extents.len();
+    let inner: usize = nest.extents[..rank - 2].iter().skip(axis + 1).product();
+    for row in 0..tile.rows {
+        for column in 0..tile.columns {
+            let position = if axis == rank - 1 {
+                tile.column + column
+            } else if axis == rank - 2 {
+                tile.row + row
+            } else {
+                tile.outer / inner % nest.extents[axis]
+            };
+            // SAFETY: the slot holds the tile.
+            unsafe { to.add(row * tile.columns + column).write(T::of(position as f64)) };
+        }
+    }
+}
+
+/// Combines a tile into the sums of its rows or columns.
+#[inline(always)]
+unsafe fn reduce<T: Real>(kind: Reduction, strides: &[usize], tile: Tile, from: *const T, into: &mut [f64]) {
+    let [row_stride, column_stride] = [strides[0], strides[1]];
+    if column_stride == 0 {
+        for row in 0..tile.rows {
+            // SAFETY: the slot holds the tile.
+            let total = unsafe { total::<T>(kind, from.add(row * tile.columns), tile.columns) };
+            into[row * row_stride] = join(kind, into[row * row_stride], total);
+        }
+    } else if row_stride == 0 && kind == Reduction::Sum {
+        // The rows of a tile add up in the loop's own type, tiles in f64: short sums, then exact ones.
+        for start in (0..tile.columns).step_by(LANES) {
+            let width = LANES.min(tile.columns - start);
+            let mut sums = [T::ZERO; LANES];
+            for row in 0..tile.rows {
+                // SAFETY: the slot holds the tile.
+                let line = unsafe { from.add(row * tile.columns + start) };
+                if width == LANES {
+                    // SAFETY: `LANES` elements are left in this row.
+                    let line = unsafe { line.cast::<[T; LANES]>().read_unaligned() };
+                    for lane in 0..LANES {
+                        sums[lane] += line[lane];
+                    }
+                } else {
+                    for (lane, sum) in sums.iter_mut().enumerate().take(width) {
+                        // SAFETY: `width` elements are left in this row.
+                        *sum += unsafe { line.add(lane).read() };
+                    }
+                }
+            }
+            for (lane, sum) in sums.iter().enumerate().take(width) {
+                into[(start + lane) * column_stride] += sum.f64();
+            }
+        }
+    } else {
+        for row in 0..tile.rows {
+            for column in 0..tile.columns {
+                // SAFETY: the slot holds the tile.
+                let value = unsafe { from.add(row * tile.columns + column).read() }.f64();
+                let place = row * row_stride + column * column_stride;
+                into[place] = join(kind, into[place], value);
+            }
+        }
+    }
+}
+
+/// Combines a row.
+#[inline(always)]
+unsafe fn total<T: Real>(kind: Reduction, from: *const T, count: usize) -> f64 {
+    let mut result = identity(kind);
+    let mut start = 0;
+    if kind == Reduction::Sum && count >= LANES {
+        let mut sums = [T::ZERO; LANES];
+        while start + LANES <= count {
+            // SAFETY: `LANES` elements are left.
+            let line = unsafe { from.add(start).cast::<[T; LANES]>().read_unaligned() };
+            for lane in 0..LANES {
+                sums[lane] += line[lane];
+            }
+            start += LANES;
+        }
+        result = sums.iter().fold(result, |total, sum| total + sum.f64());
+    }
+    for element in start..count {
+        // SAFETY: the caller's slot holds `count`.
+        result = join(kind, result, unsafe { from.add(element).read() }.f64());
+    }
+    result
+}
+
+/// Applies one function to whole slots. Loads of a group of lanes come before its stores, so slots may be the same.
+#[inline(always)]
+unsafe fn map<T: Real>(count: usize, to: *mut T, x: [*mut T; 3], f: impl Fn(T, T, T) -> T) {
+    let mut start = 0;
+    while start + LANES <= count {
+        // SAFETY: `LANES` elements are left in every slot.
+        unsafe {
+            let a = x[0].add(start).cast::<[T; LANES]>().read_unaligned();
+            let b = x[1].add(start).cast::<[T; LANES]>().read_unaligned();
+            let c = x[2].add(start).cast::<[T; LANES]>().read_unaligned();
+            let mut result = [T::ZERO; LANES];
+            for lane in 0..LANES {
+                result[lane] = f(a[lane], b[lane], c[lane]);
+            }
+            to.add(start).cast::<[T; LANES]>().write_unaligned(result);
+        }
+        start += LANES;
+    }
+    for element in start..count {
+        // SAFETY: `count` elements are in every slot.
+        unsafe {
+            let result = f(x[0].add(element).read(), x[1].add(element).read(), x[2].add(element).read());
+            to.add(element).write(result);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn execute<T: Real>(scalar: Scalar, count: usize, to: *mut T, a: *mut T, b: *mut T, c: *mut T) {
+    let mask = |truth: bool| if truth { T::ONE } else { T::ZERO };
+    macro_rules! apply {
+        (|$x:ident| $result:expr) => {
+            // SAFETY: the caller's slots hold `count`.
+            unsafe { map(count, to, [a, a, a], |$x: T, _, _| $result) }
+        };
+        (|$x:ident, $y:ident| $result:expr) => {
+            // SAFETY: the caller's slots hold `count`.
+            unsafe { map(count, to, [a, b, b], |$x: T, $y: T, _| $result) }
+        };
+    }
+    match scalar {
+        Scalar::Copy => apply!(|x| x),
+        Scalar::Unary(unary) => match unary {
+            Unary::Negate => apply!(|x| -x),
+            Unary::Exp => apply!(|x| x.exp()),
+            Unary::Expm1 => apply!(|x| x.expm1()),
+            Unary::Log => apply!(|x| x.log()),
+            Unary::Log1p => apply!(|x| x.log1p()),
+            Unary::Sqrt => apply!(|x| x.sqrt()),
+            Unary::Rsqrt => apply!(|x| T::ONE / x.sqrt()),
+            Unary::Tanh => apply!(|x| x.tanh()),
+            Unary::Sigmoid => apply!(|x| T::ONE / (T::ONE + (-x).exp())),
+            Unary::Erf => apply!(|x| x.erf()),
+            Unary::Abs => apply!(|x| x.abs()),
+            Unary::Sign => apply!(|x| if x > T::ZERO {
+                T::ONE
+            } else if x < T::ZERO {
+                -T::ONE
+            } else {
+                x
+            }),
+            Unary::Sin => apply!(|x| x.sin()),
+            Unary::Cos => apply!(|x| x.cos()),
+            Unary::Power(exponent) => apply!(|x| x.power(exponent)),
+        },
+        Scalar::Binary(binary) => match binary {
+            Binary::Add => apply!(|x, y| x + y),
+            Binary::Subtract => apply!(|x, y| x - y),
+            Binary::Multiply => apply!(|x, y| x * y),
+            Binary::Divide => apply!(|x, y| x / y),
+            Binary::Maximum => apply!(|x, y| if x > y || x.is_nan() { x } else { y }),
+            Binary::Minimum => apply!(|x, y| if x < y || x.is_nan() { x } else { y }),
+        },
+        Scalar::Compare(comparison) => match comparison {
+            Comparison::Greater => apply!(|x, y| mask(x > y)),
+            Comparison::Less => apply!(|x, y| mask(x < y)),
+            Comparison::Equal => apply!(|x, y| mask(x == y)),
+        },
+        // SAFETY: the caller's slots hold `count`.
+        Scalar::Select => unsafe { map(count, to, [a, b, c], |m, x, y| if m != T::ZERO { x } else { y }) },
+    }
+}

@@ -1,0 +1,9 @@
+//! The loops that do the arithmetic. `unsafe` lives here and nowhere else.
+
+pub(crate) mod conv;
+pub(crate) mod fused;
+pub(crate) mod instruction_set;
+pub(crate) mod matmul;
+pub(crate) mod real;
+pub(crate) mod rows;
+pub(crate) mod window;

@@ -1,0 +1,274 @@
+//! A compiled program and its runs.
+
+use crate::compile::{Direction, Kernel, Place};
+use crate::error::{Error, Result};
+use crate::fuse::base_of;
+use crate::kernel::fused::{self, Memory};
+use crate::kernel::rows::{slice, slice_mut};
+use crate::kernel::{conv, rows, window};
+use evenkeel_graph::{DType, Data, Function, Shape, Tensor};
+
+/// One kernel with the values it reads and writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) kernel: Kernel,
+    pub(crate) reads: Vec<usize>,
+    pub(crate) writes: Vec<usize>,
+    pub(crate) scratch_bytes: usize,
+    /// Offset of the scratch in the arena.
+    pub(crate) scratch: usize,
+}
+
+/// One cache line; the arena is made of them so that every buffer starts on one.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// A function compiled for its shapes and types, with the memory it runs in.
+pub struct Program {
+    pub(crate) function: Function,
+    donations: Vec<(usize, usize)>,
+    pub(crate) steps: Vec<Step>,
+    places: Vec<Place>,
+    copies: Vec<(usize, usize)>,
+    arena: Vec<Line>,
+}
+
+/// How an input is given to [`Program::run`].
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// Read from this tensor.
+    Read(&'a Tensor),
+    /// It is in the tensor of the output it was donated to.
+    Donated,
+}
+
+impl Program {
+    pub(crate) fn new(
+        function: Function,
+        donations: Vec<(usize, usize)>,
+        steps: Vec<Step>,
+        places: Vec<Place>,
+        copies: Vec<(usize, usize)>,
+        arena_bytes: usize,
+    ) -> Program {
+        let arena = vec![Line([0; 64]); arena_bytes.div_ceil(64)];
+        Program { function, donations, steps, places, copies, arena }
+    }
+
+    /// The function this program computes.
+    pub fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// Bytes of the arena all values between inputs and outputs share: the peak of a run, known before it.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.len() * 64
+    }
+
+    /// How many kernels a run calls.
+    pub fn step_count(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Tensors of the outputs' shapes and types, all zero.
+    pub fn new_outputs(&self) -> Vec<Tensor> {
+        let node = |(_, id): &(String, evenkeel_graph::NodeId)| &self.function.nodes()[id.index()];
+        self.function.outputs().iter().map(|output| Tensor::zeros(&node(output).shape, node(output).dtype)).collect()
+    }
+
+    /// Runs the program: reads `inputs`, overwrites `outputs`.
+    ///
+    /// # Errors
+    /// When a tensor is not shaped as compiled, or an input is donated that was not compiled so. Nothing was written then.
+    pub fn run(&mut self, inputs: &[Input<'_>], outputs: &mut [Tensor]) -> Result<()> {
+        let memory = self.prepare(inputs, outputs)?;
+        for step in 0..self.steps.len() {
+            self.run_step(step, &memory);
+        }
+        self.finish(&memory);
+        Ok(())
+    }
+
+    /// Checks a call and finds the memory of every value.
+    pub(crate) fn prepare(&mut self, inputs: &[Input<'_>], outputs: &mut [Tensor]) -> Result<Vec<Memory>> {
+        let count =
+            |what, expected, got| if expected == got { Ok(()) } else { Err(Error::Count { what, expected, got }) };
+        count("inputs", self.function.inputs().len(), inputs.len())?;
+        count("outputs", self.function.outputs().len(), outputs.len())?;
+        for (index, (info, input)) in self.function.inputs().iter().zip(inputs).enumerate() {
+            let donated = self.donations.iter().any(|&(donated, _)| donated == index);
+            match input {
+                Input::Read(_) if donated => {
+                    return Err(Error::Donation { name: info.name.clone(), problem: "must be given in its output" });
+                }
+                Input::Donated if !donated => {
+                    return Err(Error::Donation { name: info.name.clone(), problem: "was not compiled to be donated" });
+                }
+                Input::Read(tensor) => check_shape(&info.name, &info.shape, info.dtype, tensor)?,
+                Input::Donated => {}
+            }
+        }
+        for ((name, id), tensor) in self.function.outputs().iter().zip(&*outputs) {
+            let node = &self.function.nodes()[id.index()];
+            check_shape(name, &node.shape, node.dtype, tensor)?;
+        }
+        let arena = self.arena.as_mut_ptr().cast::<u8>();
+        let inputs: Vec<_> = inputs
+            .iter()
+            .map(|input| match input {
+                Input::Read(tensor) => pointer(tensor.data()),
+                Input::Donated => std::ptr::null_mut(),
+            })
+            .collect();
+        let outputs: Vec<_> = outputs.iter_mut().map(|tensor| pointer_mut(tensor.data_mut())).collect();
+        Ok(self
+            .places
+            .iter()
+            .map(|place| {
+                Memory(match place {
+                    Place::Input(input) => inputs[*input],
+                    Place::Output(output) => outputs[*output],
+                    Place::Constant(tensor) => pointer(tensor.data()),
+                    // Within the arena, by the plan.
+                    Place::Arena(offset) => arena.wrapping_add(*offset),
+                    Place::None => std::ptr::null_mut(),
+                })
+            })
+            .chain(outputs.iter().map(|&output| Memory(output)))
+            .collect())
+    }
+
+    pub(crate) fn run_step(&mut self, number: usize, memory: &[Memory]) {
+        let step = &self.steps[number];
+        let scratch = Memory(self.arena.as_mut_ptr().cast::<u8>().wrapping_add(step.scratch));
+        let dtype = self.function.nodes()[step.writes[0]].dtype;
+        match &step.kernel {
+            Kernel::Loop(nest) => {
+                let leaves: Vec<Memory> = nest.leaves.iter().map(|leaf| memory[leaf.node]).collect();
+                let outputs: Vec<Memory> = nest.outputs.iter().map(|output| memory[output.node]).collect();
+                // SAFETY: the plan gave every value memory of its shape and type, kept what is read apart from what is
+                // written (or marked the store as deferred), and the scratch apart from both.
+                unsafe {
+                    let partials = slice_mut::<f64>(scratch, nest.partial_elements());
+                    fused::run(nest, &leaves, &outputs, partials);
+                }
+            }
+            Kernel::ArgMax { .. } | Kernel::WindowArgMax(_) => {
+                match self.function.nodes()[self.operand(number, 0)].dtype {
+                    DType::F32 => self.run_opaque::<f32>(number, memory, scratch),
+                    _ => self.run_opaque::<f64>(number, memory, scratch),
+                }
+            }
+            _ if dtype == DType::F32 => self.run_opaque::<f32>(number, memory, scratch),
+            _ => self.run_opaque::<f64>(number, memory, scratch),
+        }
+    }
+
+    /// The node a step reads first, as it was traced (not the memory's owner).
+    fn operand(&self, step: usize, place: usize) -> usize {
+        let node = &self.function.nodes()[self.steps[step].writes[0]];
+        node.inputs[place].index()
+    }
+
+    fn run_opaque<T: kernel_types::Number>(&self, number: usize, memory: &[Memory], scratch: Memory) {
+        let step = &self.steps[number];
+        let elements = |value: usize| self.function.nodes()[value].shape.elements();
+        // SAFETY: the plan gave every value memory of its shape and type, apart from all others alive at this step.
+        let read = |place: usize| unsafe { slice::<T>(memory[step.reads[place]], elements(step.reads[place])) };
+        // SAFETY: as above; taps are i32 by construction.
+        let taps = || unsafe { slice::<i32>(memory[step.reads[1]], elements(step.reads[1])) };
+        let result = step.writes[0];
+        // SAFETY: as above; each kernel calls exactly one of the two.
+        let write = || unsafe { slice_mut::<T>(memory[result], elements(result)) };
+        // SAFETY: as above.
+        let write_positions = || unsafe { slice_mut::<i32>(memory[result], elements(result)) };
+        // SAFETY: as above.
+        let scratch = || unsafe { slice_mut::<T>(scratch, step.scratch_bytes / size_of::<T>()) };
+        match &step.kernel {
+            Kernel::Loop(_) => {}
+            Kernel::MatMul(product) => product.run(read(0), read(1), write(), scratch()),
+            Kernel::Convolution(direction, shape) => {
+                let run = match direction {
+                    Direction::Forward => conv::forward::<T>,
+                    Direction::InputGradient => conv::input_gradient::<T>,
+                    Direction::WeightGradient => conv::weight_gradient::<T>,
+                };
+                run(shape, read(0), read(1), write(), scratch());
+            }
+            Kernel::LogSumExp { columns } => rows::log_sum_exp(read(0), *columns, write()),
+            Kernel::ArgMax { columns } => rows::argmax(read(0), *columns, write_positions()),
+            Kernel::WindowSum(geometry) => window::sum(geometry, read(0), write()),
+            Kernel::WindowSpread(geometry) => window::spread(geometry, read(0), write()),
+            Kernel::WindowArgMax(geometry) => window::argmax(geometry, read(0), write_positions()),
+            Kernel::WindowTake(geometry) => window::take(geometry, read(0), taps(), write()),
+            Kernel::WindowPut(geometry) => window::put(geometry, read(0), taps(), write()),
+        }
+    }
+
+    /// Copies what could not be computed where the caller wants it.
+    pub(crate) fn finish(&mut self, memory: &[Memory]) {
+        let nodes = self.function.nodes();
+        for &(value, output) in &self.copies {
+            let bytes = nodes[value].shape.elements() * nodes[value].dtype.bytes();
+            let target = memory[nodes.len() + output];
+            if memory[value].0 != target.0 {
+                // SAFETY: both hold the value's bytes, in different buffers.
+                unsafe { memory[value].0.copy_to_nonoverlapping(target.0, bytes) };
+            }
+        }
+    }
+
+    /// The value's memory as f64, for inspection.
+    pub(crate) fn read_value(&self, value: usize, memory: &[Memory]) -> Vec<f64> {
+        let node = &self.function.nodes()[value];
+        let value = memory[base_of(self.function.nodes(), value)];
+        let count = node.shape.elements();
+        // SAFETY: the plan gave the value memory of its shape and type, and its step has run.
+        unsafe {
+            match node.dtype {
+                DType::F32 => slice::<f32>(value, count).iter().map(|&x| f64::from(x)).collect(),
+                DType::F64 => slice::<f64>(value, count).to_vec(),
+                DType::I32 | DType::Bool => vec![],
+            }
+        }
+    }
+}
+
+mod kernel_types {
+    /// The types opaque kernels come in.
+    pub(crate) trait Number: crate::kernel::real::Real + crate::kernel::conv::Real {}
+    impl Number for f32 {}
+    impl Number for f64 {}
+}
+
+fn check_shape(name: &str, shape: &Shape, dtype: DType, tensor: &Tensor) -> Result<()> {
+    if tensor.shape() == shape && tensor.dtype() == dtype {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        name: name.to_string(),
+        expected: shape.clone(),
+        expected_dtype: dtype,
+        got: tensor.shape().clone(),
+        got_dtype: tensor.dtype(),
+    })
+}
+
+fn pointer(data: &Data) -> *mut u8 {
+    match data {
+        Data::F32(elements) => elements.as_ptr().cast_mut().cast(),
+        Data::F64(elements) => elements.as_ptr().cast_mut().cast(),
+        Data::I32(elements) => elements.as_ptr().cast_mut().cast(),
+        Data::Bool(elements) => elements.as_ptr().cast_mut().cast(),
+    }
+}
+
+fn pointer_mut(data: &mut Data) -> *mut u8 {
+    match data {
+        Data::F32(elements) => elements.as_mut_ptr().cast(),
+        Data::F64(elements) => elements.as_mut_ptr().cast(),
+        Data::I32(elements) => elements.as_mut_ptr().cast(),
+        Data::Bool(elements) => elements.as_mut_ptr().cast(),
+    }
+}
