@@ -1,0 +1,148 @@
+//! Settings that are one word of a fixed list.
+
+use super::fault::{Fault, Shown, suggest};
+use super::setting::{Kind, Setting, quoted};
+use super::table::Key;
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use toml::de::DeValue;
+
+/// Declares enums whose variants are words; the quoted noun names them in errors.
+macro_rules! choices {
+    ($(
+        $(#[$about:meta])*
+        $name:ident $noun:literal { $( $(#[$about_variant:meta])* $variant:ident = $word:literal, )+ }
+    )+) => {$(
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $( $(#[$about_variant])* #[serde(rename = $word)] $variant, )+
+        }
+
+        impl $name {
+            /// Every choice, in the order in which they are listed.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The words of [`Self::ALL`].
+            pub const WORDS: &[&str] = &[$($word),+];
+
+            /// The word for this choice in files, on the command line and in reports.
+            pub fn word(self) -> &'static str {
+                match self { $( Self::$variant => $word, )+ }
+            }
+
+            fn read_word(text: &str) -> Result<Self, Fault> {
+                match text {
+                    $( $word => Ok(Self::$variant), )+
+                    _ => Err(Fault::value(
+                        format!(concat!("unknown ", $noun, " '{}'"), Shown(text)),
+                        suggest(text, Self::WORDS),
+                    )),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.word())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> crate::Result<Self> {
+                Self::read_word(text).map_err(Fault::without_place)
+            }
+        }
+
+        impl Setting for $name {
+            const KIND: Kind = Kind::Choice(Self::WORDS);
+
+            fn read(value: &DeValue<'_>, key: &Key) -> Result<Self, Fault> {
+                match value.as_str() {
+                    Some(text) => Self::read_word(text),
+                    None => Err(key.wrong_type(value)),
+                }
+            }
+
+            fn write(&self) -> Option<String> {
+                Some(quoted(self.word()))
+            }
+        }
+    )+};
+}
+
+choices! {
+    /// The layer that normalises activations, as far as the network has one.
+    NormKind "norm" {
+        /// No normalisation.
+        None = "none",
+        /// Batch normalisation.
+        Batch = "batch",
+    }
+
+    /// Which statistics a normalisation layer uses while something is measured.
+    NormMode "norm mode" {
+        /// Those of the batch, differentiated through.
+        Batch = "batch",
+        /// The running ones, as constants.
+        Running = "running",
+        /// Those of a named batch, as constants.
+        Frozen = "frozen",
+    }
+
+    /// The function between two layers.
+    Activation "activation" {
+        /// max(0, x)
+        Relu = "relu",
+        /// tanh(x)
+        Tanh = "tanh",
+        /// 1 / (1 + exp(−x))
+        Sigmoid = "sigmoid",
+        /// x · Φ(x), with Φ the standard normal distribution function
+        Gelu = "gelu",
+    }
+
+    /// How weights are drawn before the first step.
+    Initialization "initialization" {
+        /// Normal with variance 2 / fan-in (He et al. 2015).
+        He = "he",
+        /// Variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010).
+        Glorot = "glorot",
+    }
+
+    /// What training makes small.
+    Loss "loss" {
+        /// Mean softmax cross-entropy.
+        CrossEntropy = "cross-entropy",
+        /// Squared distance to the one-hot label.
+        Squared = "squared",
+    }
+
+    /// The floating-point type of parameters and activations.
+    Precision "dtype" {
+        /// 32 bits.
+        F32 = "f32",
+        /// 64 bits.
+        F64 = "f64",
+    }
+
+    /// The rule that turns gradients into steps.
+    OptimizerKind "optimizer" {
+        /// Stochastic gradient descent, with momentum and weight decay where they are not 0.
+        Sgd = "sgd",
+    }
+
+    /// How the learning rate changes while training goes on.
+    ScheduleKind "schedule" {
+        /// It stays as it is.
+        Constant = "constant",
+        /// It is multiplied by a factor every so many epochs.
+        Step = "step",
+        /// It falls along half a cosine to a fraction of its first value.
+        Cosine = "cosine",
+    }
+}

@@ -1,0 +1,43 @@
+//! The configuration of a run: which settings exist, where their values come from, and what is wrong with them.
+//!
+//! Every setting is a row of one table ([`KEYS`]); the struct [`Config`], the defaults, the checks, the short names, the files
+//! that are written and the [`reference()`] are all made from it. A value comes from the defaults, a TOML file, a flag or
+//! `--set path.key=value`; the later of two wins:
+//!
+//! ```
+//! use evenkeel::config::{Config, NormKind, Override};
+//! use std::path::Path;
+//!
+//! let text = "epochs = 5\n[optimizer]\nlr = 0.05\n";
+//! let overrides = [Override::flag("--epochs", "epochs", 3), Override::set("norm=none")?];
+//! let config = Config::resolve(Some((Path::new("run.toml"), text)), &overrides)?;
+//! assert_eq!((config.epochs, config.optimizer.learning_rate, config.norm), (3, 0.05, NormKind::None));
+//!
+//! let error = Config::resolve(None, &[Override::set("optimizer.lr=fast")?]).unwrap_err();
+//! assert_eq!(error.what(), "optimizer.learning_rate must be a number");
+//! # Ok::<(), evenkeel::Error>(())
+//! ```
+//!
+//! Nothing that is not understood is passed over: an unknown key, a wrong type or a value outside its range is an error that shows the
+//! place and what was probably meant.
+//!
+//! Where to start reading: `table` (what exists), then `resolve` (how values are collected) and `setting` (how one is read).
+
+mod choice;
+mod excerpt;
+mod fault;
+mod lookup;
+mod model;
+mod resolve;
+mod setting;
+mod table;
+mod write;
+
+pub use choice::{Activation, Initialization, Loss, NormKind, NormMode, OptimizerKind, Precision, ScheduleKind};
+pub use model::{MODELS, ModelSpec};
+pub use resolve::Override;
+pub use setting::Kind;
+pub use table::{
+    BatchNormConfig, CheckpointConfig, Config, DataConfig, KEYS, Key, MeasureConfig, OptimizerConfig, ScheduleConfig,
+};
+pub use write::reference;

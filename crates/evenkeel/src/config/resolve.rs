@@ -1,0 +1,227 @@
+//! Defaults, file, flags and `--set` become one configuration, or one error with its place.
+
+use super::excerpt;
+use super::fault::{Culprit, Fault, Shown};
+use super::lookup::{self, VERSION};
+use super::table::{Config, Key};
+use crate::{Error, Result};
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A setting given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Which setting, with dots: `optimizer.learning_rate`.
+    pub key: String,
+    /// The value as it was typed: a TOML value, or else a bare word.
+    pub value: String,
+    /// Where it was typed, for messages: `--lr`, `--set optimizer.lr`.
+    pub origin: String,
+}
+
+impl Override {
+    /// A flag with a setting of its own, such as `--lr 0.1`.
+    pub fn flag(origin: impl Into<String>, key: impl Into<String>, value: impl fmt::Display) -> Self {
+        Override { key: key.into(), value: value.to_string(), origin: origin.into() }
+    }
+
+    /// The argument of `--set`: `path.key=value`.
+    ///
+    /// # Errors
+    /// When there is no `=`, or no key before it.
+    pub fn set(argument: &str) -> Result<Self> {
+        let example = "write it as in `--set optimizer.lr=0.05`";
+        let fault = match argument.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                let key = key.trim();
+                return Ok(Override { key: key.into(), value: value.trim().into(), origin: format!("--set {key}") });
+            }
+            Some(_) => Fault::value("--set has no key before the '='", "a key is missing in front").hint(example),
+            None => Fault::value("--set needs a key and a value", "'=' and a value are missing").hint(example),
+        };
+        Err(Place::Argument { origin: "--set", text: argument }.error(fault))
+    }
+
+    fn is_set(&self) -> bool {
+        self.origin.starts_with("--set")
+    }
+}
+
+/// Where a key and its value were written.
+#[derive(Clone)]
+enum Place<'a> {
+    File { path: &'a Path, text: &'a str, key: std::ops::Range<usize>, value: std::ops::Range<usize> },
+    Flag(&'a Override),
+    Argument { origin: &'a str, text: &'a str },
+}
+
+impl Place<'_> {
+    fn error(&self, fault: Fault) -> Error {
+        let excerpt = match (self, fault.culprit) {
+            (Place::File { path, text, key, .. }, Culprit::Key) => {
+                excerpt::of_file(path, text, key.clone(), &fault.help)
+            }
+            (Place::File { path, text, value, .. }, Culprit::Value) => {
+                excerpt::of_file(path, text, value.clone(), &fault.help)
+            }
+            (Place::Flag(flag), Culprit::Key) => excerpt::of_flag(&flag.origin, &flag.key, &fault.help),
+            (Place::Flag(flag), Culprit::Value) => excerpt::of_flag(&flag.origin, &flag.value, &fault.help),
+            (Place::Argument { origin, text }, _) => excerpt::of_flag(origin, text, &fault.help),
+        };
+        let error = Error::input(fault.what).excerpt(excerpt);
+        match fault.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// A configuration in the making, with the place every setting came from, oldest first.
+#[derive(Default)]
+struct Resolver<'a> {
+    config: Config,
+    history: Vec<(&'static Key, Place<'a>)>,
+}
+
+impl Config {
+    /// The configuration of a run: the defaults, changed by the file, then by flags, then by `--set`, each in the order given.
+    ///
+    /// `file` is the path (for messages only) and the text. An override counts as `--set` when its origin begins so. An optional setting
+    /// that the file sets is taken back by the value `none`. The key `version` of a file is read past.
+    ///
+    /// # Errors
+    /// The first key that is unknown or set twice, the first value of the wrong type or outside its range, and text that is no TOML,
+    /// each with its place.
+    pub fn resolve(file: Option<(&Path, &str)>, overrides: &[Override]) -> Result<Config> {
+        let mut resolver = Resolver::default();
+        if let Some((path, text)) = file {
+            resolver.file(path, text)?;
+        }
+        let (set, flags): (Vec<_>, Vec<_>) = overrides.iter().partition(|given| given.is_set());
+        for given in flags.into_iter().chain(set) {
+            resolver.flag(given)?;
+        }
+        resolver.check_together()?;
+        Ok(resolver.config)
+    }
+}
+
+impl<'a> Resolver<'a> {
+    fn file(&mut self, path: &'a Path, text: &'a str) -> Result<()> {
+        let table = DeTable::parse(text).map_err(|error| syntax_error(path, text, &error))?;
+        for (key, value) in table.get_ref() {
+            let name = key.get_ref().as_ref();
+            let place = place_in(path, text, key, value);
+            if name == VERSION {
+                continue;
+            }
+            if !lookup::is_section(name) {
+                self.file_entry(lookup::find("", name), name, value, place)?;
+                continue;
+            }
+            let Some(inner) = value.get_ref().as_table() else {
+                return Err(place.error(lookup::is_a_section(name, value.get_ref().is_str())));
+            };
+            for (key, value) in inner {
+                let inner_name = key.get_ref().as_ref();
+                let place = place_in(path, text, key, value);
+                self.file_entry(lookup::find(name, inner_name), &format!("{name}.{inner_name}"), value, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file_entry(
+        &mut self,
+        key: Option<&'static Key>,
+        written: &str,
+        value: &Spanned<DeValue<'_>>,
+        place: Place<'a>,
+    ) -> Result<()> {
+        let key = key.ok_or_else(|| place.error(lookup::unknown(written)))?;
+        // TOML itself refuses the same name twice; this is a name and its alias.
+        if self.history.iter().any(|(earlier, _)| std::ptr::eq(*earlier, key)) {
+            let names = [key.name].iter().chain(key.aliases).copied().collect::<Vec<_>>().join("' and '");
+            let help = format!("'{names}' are the same setting; keep one");
+            return Err(place.error(Fault::key(format!("{} is set twice", key.path), help)));
+        }
+        self.assign(key, value.get_ref(), place)
+    }
+
+    fn flag(&mut self, given: &'a Override) -> Result<()> {
+        let place = Place::Flag(given);
+        let (section, name) = given.key.rsplit_once('.').unwrap_or(("", &given.key));
+        let Some(key) = lookup::find(section, name) else {
+            let fault = if lookup::is_section(&given.key) {
+                lookup::is_a_section(&given.key, true)
+            } else {
+                lookup::unknown(&given.key)
+            };
+            return Err(place.error(fault));
+        };
+        self.assign(key, &typed_value(key, &given.value), place)
+    }
+
+    fn assign(&mut self, key: &'static Key, value: &DeValue<'_>, place: Place<'a>) -> Result<()> {
+        (key.read)(&mut self.config, value, key).map_err(|fault| place.error(fault))?;
+        self.history.push((key, place));
+        Ok(())
+    }
+
+    /// What no setting can know alone.
+    fn check_together(&self) -> Result<()> {
+        let measure = &self.config.measure;
+        if measure.max_iterations >= measure.top {
+            return Ok(());
+        }
+        let fault = Fault::value(
+            "measure.max_iterations is smaller than measure.top",
+            format!("{} eigenvalues need at least {} iterations", measure.top, measure.top),
+        )
+        .hint(format!("max_iterations is {}: raise it, or lower top", measure.max_iterations));
+        let latest = self.history.iter().rfind(|(key, _)| matches!(key.path, "measure.max_iterations" | "measure.top"));
+        Err(match latest {
+            Some((_, place)) => place.error(fault),
+            None => fault.without_place(),
+        })
+    }
+}
+
+/// A value from the command line: TOML where it is TOML, else a bare word. What must be a text is one already.
+fn typed_value<'v>(key: &Key, value: &'v str) -> DeValue<'v> {
+    let bare = || DeValue::String(Cow::Borrowed(value));
+    match DeValue::parse(value).map(Spanned::into_inner) {
+        Ok(parsed) if parsed.is_str() || !key.kind.is_quoted() => parsed,
+        _ => bare(),
+    }
+}
+
+fn place_in<'a, K>(path: &'a Path, text: &'a str, key: &Spanned<K>, value: &Spanned<DeValue<'_>>) -> Place<'a> {
+    Place::File { path, text, key: key.span(), value: value.span() }
+}
+
+fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> Error {
+    let span = error.span();
+    let written = span.clone().and_then(|span| text.get(span)).unwrap_or_default();
+    let (what, help) = match error.message() {
+        "duplicate key" => (format!("'{}' is set twice", Shown(written)), "it is already set above; keep one".into()),
+        message => (String::from("the configuration is not valid TOML"), syntax_help(message, written)),
+    };
+    let excerpt = match span {
+        Some(span) => excerpt::of_file(path, text, span, &help),
+        None => excerpt::of_whole_file(path, &help),
+    };
+    Error::input(what).excerpt(excerpt)
+}
+
+/// The parser's words, or better ones for the two commonest slips: a word without quotes, and nothing after the `=`.
+fn syntax_help(message: &str, written: &str) -> String {
+    match (message.starts_with("string values must be quoted"), written.trim()) {
+        (true, "") => "a value is missing".into(),
+        (true, word) => format!("a text needs quotes: \"{}\"", Shown(word)),
+        (false, _) => message.trim_end_matches(", expected nothing").replace('\n', " "),
+    }
+}

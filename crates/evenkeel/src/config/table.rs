@@ -1,0 +1,238 @@
+//! Which settings exist: the one table from which types, defaults, checks, aliases and the reference all come.
+
+use super::choice::*;
+use super::fault::Fault;
+use super::model::ModelSpec;
+use super::setting::{Kind, Range, Setting, range};
+use serde::Serialize;
+use toml::de::DeValue;
+
+/// One setting: a row of [`KEYS`].
+#[derive(Debug)]
+pub struct Key {
+    /// Where it stands, e.g. `optimizer.learning_rate`.
+    pub path: &'static str,
+    /// The section it is in; empty at the top level.
+    pub section: &'static str,
+    /// Its name in the section.
+    pub name: &'static str,
+    /// Shorter names that mean the same.
+    pub aliases: &'static [&'static str],
+    /// What its values are.
+    pub kind: Kind,
+    pub(crate) range: Range,
+    /// What it means, one line of text after another.
+    pub help: &'static str,
+    pub(crate) read: fn(&mut Config, &DeValue<'_>, &Key) -> Result<(), Fault>,
+    pub(crate) write: fn(&Config) -> Option<String>,
+}
+
+impl Key {
+    /// The numbers that are allowed, in words; empty where every value of the kind is.
+    pub fn allowed(&self) -> &'static str {
+        self.range.words
+    }
+
+    /// The default as it would stand in a file; nothing when the setting is absent by default.
+    pub fn default(&self) -> Option<String> {
+        (self.write)(&Config::default())
+    }
+
+    /// Whether this is its name or one of its aliases.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.aliases.contains(&name)
+    }
+}
+
+/// Declares the structs, their defaults and [`KEYS`]. A setting reads
+/// `/// help` `name | alias: type = default, [allowed range];`.
+macro_rules! settings {
+    (
+        $(#[doc = $about:literal])+
+        $Config:ident {
+            $(
+                $(#[doc = $help:literal])+
+                $name:ident $(| $alias:ident)* : $type:ty = $default:expr $(, [$($range:tt)+])? ;
+            )+
+        }
+        $(
+            $(#[doc = $about_section:literal])+
+            $section:ident : $Section:ident {
+                $(
+                    $(#[doc = $inner_help:literal])+
+                    $inner:ident $(| $inner_alias:ident)* : $inner_type:ty = $inner_default:expr
+                        $(, [$($inner_range:tt)+])? ;
+                )+
+            }
+        )+
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        pub struct $Config {
+            $(
+                $(#[doc = $help])+
+                #[doc = concat!("\nDefault: `", stringify!($default), "`", $("; ", stringify!($($range)+),)? ".")]
+                pub $name: $type,
+            )+
+            $( $(#[doc = $about_section])+ pub $section: $Section, )+
+        }
+
+        impl Default for $Config {
+            fn default() -> Self {
+                $Config { $($name: $default,)+ $($section: $Section::default(),)+ }
+            }
+        }
+
+        $(
+            $(#[doc = $about_section])+
+            #[derive(Clone, Debug, PartialEq, Serialize)]
+            pub struct $Section {
+                $(
+                    $(#[doc = $inner_help])+
+                    #[doc = concat!(
+                        "\nDefault: `", stringify!($inner_default), "`", $("; ", stringify!($($inner_range)+),)? "."
+                    )]
+                    pub $inner: $inner_type,
+                )+
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    $Section { $($inner: $inner_default,)+ }
+                }
+            }
+        )+
+
+        /// Every setting, section after section, in the order in which they are written.
+        pub static KEYS: &[Key] = &[
+            $(Key {
+                path: stringify!($name),
+                section: "",
+                name: stringify!($name),
+                aliases: &[$(stringify!($alias)),*],
+                kind: <$type as Setting>::KIND,
+                range: range!($($($range)+)?),
+                help: concat!($($help, "\n"),+),
+                read: |config, value, key| {
+                    config.$name = Setting::read(value, key)?;
+                    Ok(())
+                },
+                write: |config| config.$name.write(),
+            },)+
+            $($(Key {
+                path: concat!(stringify!($section), ".", stringify!($inner)),
+                section: stringify!($section),
+                name: stringify!($inner),
+                aliases: &[$(stringify!($inner_alias)),*],
+                kind: <$inner_type as Setting>::KIND,
+                range: range!($($($inner_range)+)?),
+                help: concat!($($inner_help, "\n"),+),
+                read: |config, value, key| {
+                    config.$section.$inner = Setting::read(value, key)?;
+                    Ok(())
+                },
+                write: |config| config.$section.$inner.write(),
+            },)+)+
+        ];
+
+        /// The sections and what each is about, in the order in which they are written.
+        pub(crate) static SECTIONS: &[(&str, &str)] =
+            &[$((stringify!($section), concat!($($about_section, "\n"),+)),)+];
+    };
+}
+
+settings! {
+    /// Everything that decides a run. The same configuration and version give the same bits.
+    Config {
+        /// Seed of every random choice: initialization, order of the samples, directions of measurements.
+        seed: u64 = 0;
+        /// Network of the zoo, with hidden widths where it has them: mlp, mlp:512-512, deep-linear, deep-linear:64-64, vgg11, resnet20.
+        model: ModelSpec = ModelSpec::default();
+        /// Normalization layers of the network.
+        norm: NormKind = NormKind::Batch;
+        /// Function between the layers of an mlp; deep-linear has none, the others have relu.
+        activation: Activation = Activation::Relu;
+        /// How weights are drawn before the first step.
+        initialization | init: Initialization = Initialization::He;
+        /// What training makes small.
+        loss: Loss = Loss::CrossEntropy;
+        /// Passes over the training samples.
+        epochs: usize = 20, [at least 1];
+        /// Samples in one step.
+        batch_size: usize = 64, [at least 1];
+        /// Floating-point type of parameters and activations.
+        dtype: Precision = Precision::F32;
+    }
+
+    /// Which samples are learned, and which are held back to test on.
+    data: DataConfig {
+        /// Where the samples come from: digits, mnist:DIR, fashion-mnist:DIR or cifar10:DIR.
+        source: String = String::from("digits");
+        /// Use only the first so many training samples.
+        limit: Option<usize> = None, [at least 1];
+        /// Use only the first so many test samples.
+        test_limit: Option<usize> = None, [at least 1];
+        /// Share of the samples held back to test on, where the source has no test set of its own.
+        test_fraction: f64 = 0.2, [above 0 and below 1];
+        /// Bring the inputs to mean 0 and standard deviation 1, by the training samples.
+        normalize: bool = true;
+    }
+
+    /// The rule that turns gradients into steps.
+    optimizer: OptimizerConfig {
+        /// Which rule.
+        name: OptimizerKind = OptimizerKind::Sgd;
+        /// Step length, before the schedule changes it.
+        learning_rate | lr: f64 = 0.1, [above 0];
+        /// Share of the last step that is kept in the next one.
+        momentum: f64 = 0.9, [at least 0 and below 1];
+        /// Factor of the parameters that is added to the gradient.
+        weight_decay: f64 = 0.0, [at least 0];
+    }
+
+    /// How the learning rate changes while training goes on.
+    schedule: ScheduleConfig {
+        /// Which course the rate takes.
+        name: ScheduleKind = ScheduleKind::Cosine;
+        /// step: epochs from one change of the rate to the next.
+        step_epochs: usize = 10, [at least 1];
+        /// step: what the rate is multiplied by at each change.
+        factor: f64 = 0.1, [above 0];
+        /// cosine: share of the first rate at which it ends.
+        final_fraction: f64 = 0.0, [at least 0 and at most 1];
+    }
+
+    /// Constants of the batch normalization layers.
+    batch_norm: BatchNormConfig {
+        /// Weight of the new value in the running statistics, as in PyTorch.
+        momentum: f64 = 0.1, [at least 0 and at most 1];
+        /// What is added to the variance before its root is taken.
+        epsilon: f64 = 1e-5, [above 0];
+    }
+
+    /// Sharpness measured while training goes on: the largest eigenvalues of the Hessian of the loss.
+    measure: MeasureConfig {
+        /// Steps from one measurement to the next; 0: none on the way.
+        every: usize = 0;
+        /// Measure before the first step and after the last one.
+        start_and_end: bool = true;
+        /// How many eigenvalues, from the largest down.
+        top: usize = 1, [at least 1];
+        /// Training samples the loss is taken over, from the first one on.
+        samples: usize = 500, [at least 1];
+        /// Statistics the normalization layers use: of the batch, running, or frozen.
+        norm_mode: NormMode = NormMode::Batch;
+        /// Relative change of an eigenvalue below which it counts as found.
+        tolerance: f64 = 1e-3, [above 0];
+        /// Hessian products at most; no fewer than measure.top.
+        max_iterations: usize = 100, [at least 1];
+    }
+
+    /// What is kept on disk to resume from.
+    checkpoint: CheckpointConfig {
+        /// Epochs from one checkpoint to the next.
+        every_epochs: usize = 1, [at least 1];
+        /// How many of the newest checkpoints are kept.
+        keep: usize = 3, [at least 1];
+    }
+}

@@ -1,0 +1,70 @@
+//! A configuration as text: `run.toml`, JSON, and the reference of all settings.
+
+use super::lookup::VERSION;
+use super::setting::{Kind, quoted};
+use super::table::{Config, KEYS, SECTIONS};
+use serde_json::Value;
+
+const THIS_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl Config {
+    /// Everything resolved, in a fixed order, after the version that wrote it; [`Config::resolve`] reads it back as an equal value.
+    /// Absent values are left out.
+    pub fn to_toml(&self) -> String {
+        let mut result = format!("{VERSION} = {}\n", quoted(THIS_VERSION));
+        let mut section = "";
+        for key in KEYS {
+            if key.section != section {
+                section = key.section;
+                result.push_str(&format!("\n[{section}]\n"));
+            }
+            if let Some(value) = (key.write)(self) {
+                result.push_str(&format!("{} = {value}\n", key.name));
+            }
+        }
+        result
+    }
+
+    /// The same as JSON: one object a section, the version first, absent values as `null`.
+    pub fn to_json(&self) -> Value {
+        let mut result = serde_json::Map::new();
+        result.insert(VERSION.into(), THIS_VERSION.into());
+        // Serializing cannot fail: all keys are strings, and no type here has a fallible form.
+        if let Ok(Value::Object(settings)) = serde_json::to_value(self) {
+            result.extend(settings);
+        }
+        Value::Object(result)
+    }
+}
+
+/// The reference of all settings: a file that sets every one to its default, with its meaning, type and range in comments.
+pub fn reference() -> String {
+    let mut result = String::new();
+    let mut section = "";
+    for key in KEYS {
+        if key.section != section {
+            section = key.section;
+            let about = SECTIONS.iter().find(|(name, _)| *name == section).map_or("", |(_, about)| about);
+            comment(&mut result, about);
+            result.push_str(&format!("[{section}]\n\n"));
+        }
+        comment(&mut result, key.help);
+        let range = if key.allowed().is_empty() { String::new() } else { format!(", {}", key.allowed()) };
+        let values = match key.kind {
+            Kind::Optional(kind) => format!("{kind}{range}, or none"),
+            kind => format!("{kind}{range}"),
+        };
+        let also = if key.aliases.is_empty() { String::new() } else { format!("; also: {}", key.aliases.join(", ")) };
+        comment(&mut result, &format!("{values}{also}"));
+        result.push_str(&format!("{} = {}\n\n", key.name, key.default().unwrap_or_else(|| quoted("none"))));
+    }
+    result.truncate(result.trim_end().len());
+    result.push('\n');
+    result
+}
+
+fn comment(result: &mut String, text: &str) {
+    for line in text.lines() {
+        result.push_str(&format!("# {}\n", line.trim()));
+    }
+}

@@ -1,0 +1,259 @@
+//! A configuration that was written reads back as itself, and the reference is true.
+
+use evenkeel::config::*;
+use proptest::prelude::*;
+use std::path::Path;
+
+fn read(text: &str) -> Config {
+    match Config::resolve(Some((Path::new("run.toml"), text)), &[]) {
+        Ok(config) => config,
+        Err(error) => panic!("{error}\nin\n{text}"),
+    }
+}
+
+fn model() -> impl Strategy<Value = ModelSpec> {
+    let widths = prop::collection::vec(1usize..=65_536, 0..8);
+    (prop::sample::select(MODELS), widths).prop_map(|(name, widths)| {
+        let model = ModelSpec { name, widths: Vec::new() };
+        if model.takes_widths() { ModelSpec { widths, ..model } } else { model }
+    })
+}
+
+fn choice<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
+    prop::sample::select(all)
+}
+
+fn positive() -> impl Strategy<Value = f64> {
+    prop::num::f64::POSITIVE.prop_filter("above 0 and finite", |number| *number > 0.0 && number.is_finite())
+}
+
+prop_compose! {
+    fn top_level()(
+        seed: u64,
+        model in model(),
+        norm in choice(NormKind::ALL),
+        activation in choice(Activation::ALL),
+        initialization in choice(Initialization::ALL),
+        loss in choice(Loss::ALL),
+        epochs in 1..=usize::MAX,
+        batch_size in 1..=usize::MAX,
+        dtype in choice(Precision::ALL),
+    ) -> Config {
+        Config { seed, model, norm, activation, initialization, loss, epochs, batch_size, dtype, ..Config::default() }
+    }
+}
+
+prop_compose! {
+    fn data()(
+        // A source called "none" is as good a name as any other.
+        source in prop_oneof![any::<String>(), Just("none".to_owned())],
+        limit in prop::option::of(1..=usize::MAX),
+        test_limit in prop::option::of(1..=usize::MAX),
+        test_fraction in 0.001..0.999,
+        normalize: bool,
+    ) -> DataConfig {
+        DataConfig { source, limit, test_limit, test_fraction, normalize }
+    }
+}
+
+prop_compose! {
+    fn training()(
+        learning_rate in positive(),
+        momentum in 0.0..1.0,
+        weight_decay in prop_oneof![Just(0.0), positive()],
+        name in choice(ScheduleKind::ALL),
+        step_epochs in 1..=usize::MAX,
+        factor in positive(),
+        final_fraction in 0.0..=1.0,
+    ) -> (OptimizerConfig, ScheduleConfig) {
+        (
+            OptimizerConfig { name: OptimizerKind::Sgd, learning_rate, momentum, weight_decay },
+            ScheduleConfig { name, step_epochs, factor, final_fraction },
+        )
+    }
+}
+
+prop_compose! {
+    fn measuring()(
+        every: usize,
+        start_and_end: bool,
+        top in 1..=usize::MAX / 2,
+        more in 0..usize::MAX / 2,
+        samples in 1..=usize::MAX,
+        norm_mode in choice(NormMode::ALL),
+        tolerance in positive(),
+    ) -> MeasureConfig {
+        MeasureConfig { every, start_and_end, top, samples, norm_mode, tolerance, max_iterations: top + more }
+    }
+}
+
+prop_compose! {
+    fn config()(
+        top_level in top_level(),
+        data in data(),
+        (optimizer, schedule) in training(),
+        momentum in 0.0..=1.0,
+        epsilon in positive(),
+        measure in measuring(),
+        every_epochs in 1..=usize::MAX,
+        keep in 1..=usize::MAX,
+    ) -> Config {
+        Config {
+            data,
+            optimizer,
+            schedule,
+            batch_norm: BatchNormConfig { momentum, epsilon },
+            measure,
+            checkpoint: CheckpointConfig { every_epochs, keep },
+            ..top_level
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_written_configuration_reads_back_as_an_equal_one(config in config()) {
+        let text = config.to_toml();
+        prop_assert_eq!(read(&text), config, "{}", text);
+    }
+
+    #[test]
+    fn a_model_prints_as_it_was_read(model in model()) {
+        prop_assert_eq!(model.to_string().parse::<ModelSpec>().unwrap(), model.clone());
+        let json = serde_json::to_string(&model).unwrap();
+        prop_assert_eq!(serde_json::from_str::<ModelSpec>(&json).unwrap(), model);
+    }
+
+    #[test]
+    fn every_key_of_the_json_has_the_value_of_the_configuration(config in config()) {
+        let json = config.to_json();
+        prop_assert_eq!(&json["version"], env!("CARGO_PKG_VERSION"));
+        prop_assert_eq!(&json["model"], &config.model.to_string());
+        prop_assert_eq!(&json["seed"], config.seed);
+        prop_assert_eq!(&json["measure"]["norm_mode"], config.measure.norm_mode.word());
+        for key in KEYS {
+            let pointer = format!("/{}", key.path.replace('.', "/"));
+            prop_assert!(json.pointer(&pointer).is_some(), "{} is missing", key.path);
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_and_no_file_give_the_defaults() {
+    assert_eq!(read(""), Config::default());
+    assert_eq!(Config::resolve(None, &[]).unwrap(), Config::default());
+}
+
+#[test]
+fn the_reference_is_a_file_of_defaults_that_names_every_setting() {
+    let reference = reference();
+    assert_eq!(read(&reference), Config::default());
+    for key in KEYS {
+        assert!(reference.contains(&format!("{} =", key.name)), "{}", key.path);
+    }
+}
+
+#[test]
+fn every_alias_sets_what_its_name_sets() {
+    for key in KEYS {
+        for alias in key.aliases {
+            let value = key.default().unwrap();
+            let path = key.path.replace(key.name, alias);
+            assert_eq!(
+                Config::resolve(None, &[Override::flag("--x", path, value)]).unwrap(),
+                Config::default(),
+                "{alias}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_defaults_are_written_in_a_fixed_order() {
+    insta::assert_snapshot!(Config::default().to_toml().replace(env!("CARGO_PKG_VERSION"), "0.0.0"), @r#"
+    version = "0.0.0"
+    seed = 0
+    model = "mlp"
+    norm = "batch"
+    activation = "relu"
+    initialization = "he"
+    loss = "cross-entropy"
+    epochs = 20
+    batch_size = 64
+    dtype = "f32"
+
+    [data]
+    source = "digits"
+    test_fraction = 0.2
+    normalize = true
+
+    [optimizer]
+    name = "sgd"
+    learning_rate = 0.1
+    momentum = 0.9
+    weight_decay = 0.0
+
+    [schedule]
+    name = "cosine"
+    step_epochs = 10
+    factor = 0.1
+    final_fraction = 0.0
+
+    [batch_norm]
+    momentum = 0.1
+    epsilon = 1e-5
+
+    [measure]
+    every = 0
+    start_and_end = true
+    top = 1
+    samples = 500
+    norm_mode = "batch"
+    tolerance = 0.001
+    max_iterations = 100
+
+    [checkpoint]
+    every_epochs = 1
+    keep = 3
+    "#);
+}
+
+#[test]
+fn a_flag_beats_the_file_and_set_beats_a_flag_in_any_order() {
+    let text = "epochs = 1\nbatch_size = 1\nseed = 1\n";
+    let overrides = [
+        Override::set("epochs=4").unwrap(),
+        Override::flag("--epochs", "epochs", 2),
+        Override::set("epochs = 3").unwrap(),
+        Override::flag("--batch-size", "batch_size", 2),
+    ];
+    let config = Config::resolve(Some((Path::new("run.toml"), text)), &overrides).unwrap();
+    assert_eq!((config.epochs, config.batch_size, config.seed), (3, 2, 1));
+}
+
+#[test]
+fn set_takes_toml_and_bare_words() {
+    let set = |argument| Config::resolve(None, &[Override::set(argument).unwrap()]).unwrap();
+    assert_eq!(set("norm=none").norm, NormKind::None);
+    assert_eq!(set("norm=\"none\"").norm, NormKind::None);
+    assert_eq!(set("data.limit=10_000").data.limit, Some(10_000));
+    assert_eq!(set("data.source=mnist:a=b").data.source, "mnist:a=b");
+    assert_eq!(set("data.source=2020-01-01").data.source, "2020-01-01");
+    assert!(!set("data.normalize=false").data.normalize);
+    assert_eq!(set("optimizer.lr=1").optimizer.learning_rate, 1.0);
+    assert_eq!(set("init=glorot").initialization, Initialization::Glorot);
+    assert_eq!(set("seed=18446744073709551615").seed, u64::MAX);
+    assert_eq!(set("model=mlp:512-512").model.widths, [512, 512]);
+}
+
+#[test]
+fn none_takes_back_a_limit_that_the_file_sets() {
+    let file = Some((Path::new("run.toml"), "[data]\nlimit = 5\n"));
+    assert_eq!(Config::resolve(file, &[]).unwrap().data.limit, Some(5));
+    assert_eq!(Config::resolve(file, &[Override::set("data.limit=none").unwrap()]).unwrap().data.limit, None);
+}
+
+#[test]
+fn the_version_of_a_file_is_read_past() {
+    assert_eq!(read("version = \"99.0.0\"\nepochs = 3\n").epochs, 3);
+}
