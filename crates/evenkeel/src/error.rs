@@ -128,6 +128,33 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl From<evenkeel_graph::Error> for Error {
+    fn from(error: evenkeel_graph::Error) -> Self {
+        let mut result = Error::input(format!("the network does not fit together: {}", error.problem()));
+        if let Some(location) = error.location() {
+            result = result.detail("where", location);
+        }
+        result = result.detail("operation", error.operation());
+        for operand in error.operands() {
+            result = result.detail(operand.name.clone(), format!("{} {}", operand.dtype, operand.shape));
+        }
+        result
+    }
+}
+
+impl From<evenkeel_cpu::Error> for Error {
+    fn from(error: evenkeel_cpu::Error) -> Self {
+        match error {
+            evenkeel_cpu::Error::Shape { name, expected, expected_dtype, got, got_dtype } => {
+                Error::input(format!("{name} does not have the shape the network was compiled for"))
+                    .detail("expected", format!("{expected_dtype} {expected}"))
+                    .detail("got", format!("{got_dtype} {got}"))
+            }
+            other => Error::input(other.to_string()),
+        }
+    }
+}
+
 /// The nearest of `names` to `given`, when it is near enough to be a slip of the finger.
 pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     names

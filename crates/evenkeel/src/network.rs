@@ -1,0 +1,154 @@
+//! A network with its parameters' names and shapes, and the tracing every program starts with.
+
+use crate::Result;
+use crate::config::{Initialization, Loss, NormMode};
+use crate::init::initialize;
+use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo};
+use crate::objective::{hits, losses};
+use evenkeel_graph::{DType, Graph, Tensor, Var};
+
+/// A model, what it is applied to and what it is trained for.
+pub struct Network {
+    model: Box<dyn Model>,
+    input_shape: Vec<usize>,
+    dtype: DType,
+    loss: Loss,
+    norm: NormSettings,
+    parameters: Vec<ParameterInfo>,
+    buffers: Vec<BufferInfo>,
+}
+
+/// The numbers of a network: parameters and buffers in the order of [`Network::parameters`] and [`Network::buffers`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// One tensor a parameter.
+    pub parameters: Vec<Tensor>,
+    /// One tensor a buffer.
+    pub buffers: Vec<Tensor>,
+}
+
+/// Inputs `[N, ..]` and labels `[N]` of some samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The inputs, in the network's floating-point type.
+    pub inputs: Tensor,
+    /// The labels, `I32`.
+    pub labels: Tensor,
+}
+
+impl Batch {
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.labels.shape().elements()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A network traced for one batch size.
+pub(crate) struct Traced<'g> {
+    pub(crate) cx: Context<'g>,
+    pub(crate) logits: Var<'g>,
+    /// The loss of each sample.
+    pub(crate) losses: Var<'g>,
+    /// 1 for each sample answered rightly.
+    pub(crate) hits: Var<'g>,
+    pub(crate) parameters: Vec<Var<'g>>,
+}
+
+impl Network {
+    /// A network in f32 with mean cross-entropy loss; `input_shape` is one sample's, without the batch axis.
+    ///
+    /// # Errors
+    /// When the model cannot be traced for such inputs.
+    pub fn new(model: impl Model + 'static, input_shape: &[usize]) -> Result<Network> {
+        Self::with(Box::new(model), input_shape, DType::F32, Loss::CrossEntropy, NormSettings::default())
+    }
+
+    /// A network with everything chosen; the mode in `norm` is that of training.
+    ///
+    /// # Errors
+    /// When the model cannot be traced for such inputs.
+    pub fn with(
+        model: Box<dyn Model>,
+        input_shape: &[usize],
+        dtype: DType,
+        loss: Loss,
+        norm: NormSettings,
+    ) -> Result<Network> {
+        let input_shape = input_shape.to_vec();
+        let mut network = Network { model, input_shape, dtype, loss, norm, parameters: vec![], buffers: vec![] };
+        let graph = Graph::new();
+        let traced = network.trace(&graph, 2, NormMode::Running)?;
+        let (parameters, buffers) = (traced.cx.parameters(), traced.cx.buffers());
+        network.parameters = parameters.into_iter().map(|(info, _)| info).collect();
+        network.buffers = buffers.into_iter().map(|(info, ..)| info).collect();
+        Ok(network)
+    }
+
+    /// The parameters in order.
+    pub fn parameters(&self) -> &[ParameterInfo] {
+        &self.parameters
+    }
+
+    /// The buffers in order.
+    pub fn buffers(&self) -> &[BufferInfo] {
+        &self.buffers
+    }
+
+    /// How many numbers the parameters are.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.iter().map(|info| info.shape.elements()).sum()
+    }
+
+    /// The floating-point type of parameters and activations.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// One sample's shape.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    /// Whether some layer takes statistics over the batch, so that norm modes make a difference.
+    pub fn has_batch_statistics(&self) -> bool {
+        !self.buffers.is_empty()
+    }
+
+    /// The numbers before the first step.
+    pub fn initial_state(&self, scheme: Initialization, seed: u64) -> State {
+        State {
+            parameters: self.parameters.iter().map(|info| initialize(info, scheme, seed, self.dtype)).collect(),
+            buffers: self
+                .buffers
+                .iter()
+                .map(|info| {
+                    let values = vec![info.initial; info.shape.elements()];
+                    Tensor::from_f64(&info.shape, self.dtype, &values)
+                        .unwrap_or_else(|| Tensor::zeros(&info.shape, self.dtype))
+                })
+                .collect(),
+        }
+    }
+
+    /// Traces the network for `batch` samples. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`.
+    pub(crate) fn trace<'g>(&self, graph: &'g Graph, batch: usize, mode: NormMode) -> Result<Traced<'g>> {
+        let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm });
+        let mut shape = vec![batch];
+        shape.extend(&self.input_shape);
+        let x = graph.input("x", shape, self.dtype);
+        let labels = graph.input("y", [batch], DType::I32);
+        let logits = self.model.forward(&cx, x).named("logits");
+        let (losses, hits) = {
+            let _scope = graph.scope("loss");
+            (losses(self.loss, logits, labels), hits(logits, labels))
+        };
+        cx.check()?;
+        let parameters = cx.parameters().into_iter().map(|(_, var)| var).collect();
+        Ok(Traced { cx, logits, losses, hits, parameters })
+    }
+}

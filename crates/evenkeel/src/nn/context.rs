@@ -1,0 +1,192 @@
+//! Parameters, buffers and settings, asked for by name while a network is traced.
+
+use crate::config::NormMode;
+use evenkeel_graph::{DType, Graph, Scope, Shape, Var};
+use std::cell::RefCell;
+
+/// What a parameter starts as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initial {
+    /// The same number everywhere.
+    Constant(f64),
+    /// Random weights whose size the initialization scheme takes from the number of inputs and outputs of one unit.
+    Weight {
+        /// Numbers that are added up for one output.
+        fan_in: usize,
+        /// Outputs that one input goes to.
+        fan_out: usize,
+    },
+}
+
+/// A parameter of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParameterInfo {
+    /// Where it is, e.g. `layer2.0.conv1.weight`.
+    pub path: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// What it starts as.
+    pub initial: Initial,
+}
+
+/// A value that training keeps beside the parameters, such as a running mean.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BufferInfo {
+    /// Where it is, e.g. `layer1.0.norm1.running_mean`.
+    pub path: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// What it starts as, everywhere.
+    pub initial: f64,
+}
+
+/// How normalization layers take their statistics and keep them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormSettings {
+    /// Where the statistics come from; never switched silently.
+    pub mode: NormMode,
+    /// Weight of the new value in the running statistics.
+    pub momentum: f64,
+    /// Added to the variance before its root is taken.
+    pub epsilon: f64,
+}
+
+impl Default for NormSettings {
+    fn default() -> Self {
+        NormSettings { mode: NormMode::Batch, momentum: 0.1, epsilon: 1e-5 }
+    }
+}
+
+/// The statistics a normalization layer took from its batch.
+#[derive(Clone, Debug)]
+pub struct BatchStatistics<'g> {
+    /// The layer's path.
+    pub path: String,
+    /// Mean of each channel.
+    pub mean: Var<'g>,
+    /// Biased variance of each channel.
+    pub variance: Var<'g>,
+}
+
+/// What a network is traced in.
+pub struct Context<'g> {
+    graph: &'g Graph,
+    dtype: DType,
+    norm: NormSettings,
+    parameters: RefCell<Vec<(ParameterInfo, Var<'g>)>>,
+    buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
+    statistics: RefCell<Vec<BatchStatistics<'g>>>,
+    problem: RefCell<Option<crate::Error>>,
+}
+
+impl<'g> Context<'g> {
+    /// A context that traces into `graph` with parameters of type `dtype`.
+    pub fn new(graph: &'g Graph, dtype: DType, norm: NormSettings) -> Self {
+        Context {
+            graph,
+            dtype,
+            norm,
+            parameters: RefCell::default(),
+            buffers: RefCell::default(),
+            statistics: RefCell::default(),
+            problem: RefCell::default(),
+        }
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &'g Graph {
+        self.graph
+    }
+
+    /// How normalization layers take their statistics.
+    pub fn norm(&self) -> NormSettings {
+        self.norm
+    }
+
+    /// Enters a place in the network; its name is part of the paths of what is traced until the guard is dropped.
+    #[must_use = "the scope ends when the guard is dropped"]
+    pub fn scope(&self, name: &str) -> Scope<'g> {
+        self.graph.scope(name)
+    }
+
+    /// A parameter of the current place. Asking twice for one path gives the same value.
+    pub fn param(&self, name: &str, shape: impl Into<Shape>, initial: Initial) -> Var<'g> {
+        let (path, shape) = (self.graph.path(name), shape.into());
+        if let Some((info, var)) = self.parameters.borrow().iter().find(|(info, _)| info.path == path) {
+            if info.shape != shape {
+                self.fail(
+                    crate::Error::input(format!("parameter {path} is used with two shapes"))
+                        .detail("layer", &path)
+                        .detail("expected", &info.shape)
+                        .detail("got", &shape),
+                );
+            }
+            return *var;
+        }
+        let var = self.graph.input(format!("param/{path}"), shape.clone(), self.dtype);
+        self.parameters.borrow_mut().push((ParameterInfo { path, shape, initial }, var));
+        var
+    }
+
+    /// A buffer of the current place: a value that is given to the program and may leave it changed.
+    pub fn buffer(&self, name: &str, shape: impl Into<Shape>, initial: f64) -> Var<'g> {
+        let (path, shape) = (self.graph.path(name), shape.into());
+        if let Some((_, var, _)) = self.buffers.borrow().iter().find(|(info, ..)| info.path == path) {
+            return *var;
+        }
+        let var = self.graph.input(format!("buffer/{path}"), shape.clone(), self.dtype);
+        self.buffers.borrow_mut().push((BufferInfo { path, shape, initial }, var, None));
+        var
+    }
+
+    /// Says what a buffer of the current place becomes after this step.
+    pub fn update_buffer(&self, name: &str, value: Var<'g>) {
+        let path = self.graph.path(name);
+        if let Some((.., update)) = self.buffers.borrow_mut().iter_mut().find(|(info, ..)| info.path == path) {
+            *update = Some(value);
+        }
+    }
+
+    /// Statistics of a named batch, given to the program as constants ([`NormMode::Frozen`]).
+    pub(crate) fn frozen(&self, name: &str, channels: usize) -> Var<'g> {
+        self.graph.input(format!("frozen/{}", self.graph.path(name)), [channels], self.dtype)
+    }
+
+    /// Makes the statistics of this batch known to whoever asks for them.
+    pub(crate) fn record_statistics(&self, mean: Var<'g>, variance: Var<'g>) {
+        let path = self.graph.path("");
+        let path = path.trim_end_matches('.').to_string();
+        self.statistics.borrow_mut().push(BatchStatistics { path, mean, variance });
+    }
+
+    /// Remembers the first thing that is wrong with the network.
+    pub fn fail(&self, problem: crate::Error) {
+        self.problem.borrow_mut().get_or_insert(problem);
+    }
+
+    /// The first thing that is wrong with the network, or with the shapes it was traced with.
+    ///
+    /// # Errors
+    /// What [`Context::fail`] was told first, else the first mistake of tracing.
+    pub fn check(&self) -> crate::Result<()> {
+        match &*self.problem.borrow() {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(self.graph.check()?),
+        }
+    }
+
+    /// All parameters in the order they were asked for.
+    pub fn parameters(&self) -> Vec<(ParameterInfo, Var<'g>)> {
+        self.parameters.borrow().clone()
+    }
+
+    /// All buffers in the order they were asked for, with what they become.
+    pub fn buffers(&self) -> Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)> {
+        self.buffers.borrow().clone()
+    }
+
+    /// The statistics that normalization layers took from this batch, in order.
+    pub fn statistics(&self) -> Vec<BatchStatistics<'g>> {
+        self.statistics.borrow().clone()
+    }
+}

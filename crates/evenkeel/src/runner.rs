@@ -1,0 +1,126 @@
+//! Programs over a network, fed by what their inputs are called.
+
+use crate::network::Batch;
+use crate::{Error, Result};
+use evenkeel_cpu::{Input, NonFinite, Options, Program};
+use evenkeel_graph::{Graph, Tensor, Var};
+use std::collections::HashMap;
+
+/// A compiled program and what each of its inputs is.
+pub(crate) struct Runner {
+    program: Program,
+    sources: Vec<Source>,
+}
+
+/// What an input is, found once from its name.
+#[derive(Clone, Debug)]
+enum Source {
+    Inputs,
+    Labels,
+    Parameter(usize),
+    Buffer(usize),
+    Frozen(usize),
+    Direction(usize),
+    Scalar(usize),
+    Donated,
+}
+
+/// What a program is fed.
+#[derive(Clone, Copy)]
+pub(crate) struct Feed<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) parameters: &'a [Tensor],
+    pub(crate) buffers: &'a [Tensor],
+    /// Statistics of a named batch, two tensors a normalization layer, in the order of tracing.
+    pub(crate) frozen: &'a [Tensor],
+    /// One tensor a parameter.
+    pub(crate) direction: &'a [Tensor],
+    /// Other inputs in the order of tracing.
+    pub(crate) scalars: &'a [Tensor],
+}
+
+impl Runner {
+    /// Compiles `outputs`; `donations` pairs inputs' names with outputs' names.
+    pub(crate) fn new(
+        graph: &Graph,
+        outputs: &[(String, Var<'_>)],
+        donations: &[(String, String)],
+        fuse: bool,
+    ) -> Result<Runner> {
+        let named: Vec<(&str, Var<'_>)> = outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect();
+        let function = graph.function(&named)?;
+        let inputs: HashMap<&str, usize> =
+            function.inputs().iter().enumerate().map(|(index, info)| (info.name.as_str(), index)).collect();
+        let results: HashMap<&str, usize> =
+            outputs.iter().enumerate().map(|(index, (name, _))| (name.as_str(), index)).collect();
+        let donations = donations
+            .iter()
+            .filter_map(|(input, output)| Some((*inputs.get(input.as_str())?, *results.get(output.as_str())?)))
+            .collect::<Vec<_>>();
+        let mut counts = [0usize; 5];
+        let mut next = |kind: usize| {
+            counts[kind] += 1;
+            counts[kind] - 1
+        };
+        let mut sources = Vec::new();
+        for (index, info) in function.inputs().iter().enumerate() {
+            let source = match info.name.split_once('/') {
+                None if info.name == "x" => Source::Inputs,
+                None if info.name == "y" => Source::Labels,
+                Some(("param", _)) => Source::Parameter(next(0)),
+                Some(("buffer", _)) => Source::Buffer(next(1)),
+                Some(("frozen", _)) => Source::Frozen(next(2)),
+                Some(("direction", _)) => Source::Direction(next(3)),
+                Some(("velocity", _)) => Source::Donated,
+                _ => Source::Scalar(next(4)),
+            };
+            sources.push(if donations.iter().any(|(input, _)| *input == index) { Source::Donated } else { source });
+        }
+        let program = Program::compile(&function, &Options { fuse, donations })?;
+        Ok(Runner { program, sources })
+    }
+
+    pub(crate) fn new_outputs(&self) -> Vec<Tensor> {
+        self.program.new_outputs()
+    }
+
+    /// Bytes that values between inputs and outputs take.
+    pub(crate) fn arena_bytes(&self) -> usize {
+        self.program.arena_bytes()
+    }
+
+    pub(crate) fn run(&mut self, feed: &Feed<'_>, outputs: &mut [Tensor]) -> Result<()> {
+        let inputs = gather(&self.sources, feed)?;
+        Ok(self.program.run(&inputs, outputs)?)
+    }
+
+    /// The first value that is not finite; compile without fusion for this.
+    pub(crate) fn first_non_finite(&mut self, feed: &Feed<'_>) -> Result<Option<NonFinite>> {
+        let inputs = gather(&self.sources, feed)?;
+        let mut outputs = self.program.new_outputs();
+        Ok(self.program.first_non_finite(&inputs, &mut outputs)?)
+    }
+}
+
+fn gather<'a>(sources: &[Source], feed: &Feed<'a>) -> Result<Vec<Input<'a>>> {
+    let find = |tensors: &'a [Tensor], index: usize, what: &str| {
+        tensors.get(index).map(Input::Read).ok_or_else(|| {
+            Error::input(format!("the program was given too few {what}"))
+                .detail("expected", format!("at least {}", index + 1))
+                .detail("got", tensors.len())
+        })
+    };
+    sources
+        .iter()
+        .map(|source| match *source {
+            Source::Inputs => Ok(Input::Read(&feed.batch.inputs)),
+            Source::Labels => Ok(Input::Read(&feed.batch.labels)),
+            Source::Parameter(index) => find(feed.parameters, index, "parameters"),
+            Source::Buffer(index) => find(feed.buffers, index, "buffers"),
+            Source::Frozen(index) => find(feed.frozen, index, "frozen statistics"),
+            Source::Direction(index) => find(feed.direction, index, "directions"),
+            Source::Scalar(index) => find(feed.scalars, index, "scalars"),
+            Source::Donated => Ok(Input::Donated),
+        })
+        .collect()
+}

@@ -1,0 +1,102 @@
+//! Loss and accuracy over many samples, with running statistics.
+
+use crate::config::NormMode;
+use crate::data::{Dataset, Split};
+use crate::network::{Batch, Network};
+use crate::runner::{Feed, Runner};
+use crate::{Error, Result};
+use evenkeel_graph::{DType, Graph, Tensor};
+
+/// Mean loss and accuracy over a split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss.
+    pub loss: f64,
+    /// Share of samples answered rightly.
+    pub accuracy: f64,
+}
+
+/// Evaluates a network on any number of samples, a batch at a time; the last batch is filled up with samples of weight 0.
+pub struct Evaluator<'n> {
+    network: &'n Network,
+    batch: usize,
+    runner: Runner,
+    outputs: Vec<Tensor>,
+}
+
+/// Samples evaluated at once.
+const BATCH: usize = 256;
+
+impl<'n> Evaluator<'n> {
+    /// Compiles the evaluation.
+    ///
+    /// # Errors
+    /// When the network cannot be traced.
+    pub fn new(network: &'n Network) -> Result<Self> {
+        let graph = Graph::new();
+        let traced = network.trace(&graph, BATCH, NormMode::Running)?;
+        let weights = graph.input("weights", [BATCH], network.dtype());
+        // A sample of weight 0 must not count even where its loss is infinite.
+        let counts = weights.greater(weights.like(0.0));
+        let outputs = [("loss", traced.losses), ("hits", traced.hits)]
+            .map(|(name, values)| (name.to_string(), counts.select(values, values.like(0.0)).sum_all()));
+        let runner = Runner::new(&graph, &outputs, &[], true)?;
+        let outputs = runner.new_outputs();
+        Ok(Evaluator { network, batch: BATCH, runner, outputs })
+    }
+
+    /// Evaluates all samples of a split.
+    ///
+    /// # Errors
+    /// When parameters or samples are not the network's.
+    pub fn evaluate(
+        &mut self,
+        dataset: &Dataset,
+        split: &Split,
+        parameters: &[Tensor],
+        buffers: &[Tensor],
+    ) -> Result<Evaluation> {
+        let (mut loss, mut hits) = (0.0, 0.0);
+        for start in (0..split.len()).step_by(self.batch) {
+            let count = self.batch.min(split.len() - start);
+            let indices: Vec<u32> = (0..self.batch).map(|n| (start + n.min(count - 1)) as u32).collect();
+            let batch = take_batch(dataset, split, &indices, self.network)?;
+            let weights: Vec<f64> = (0..self.batch).map(|n| f64::from(u8::from(n < count))).collect();
+            let weights = Tensor::from_f64([self.batch], self.network.dtype(), &weights);
+            let weights = [weights.unwrap_or_else(|| Tensor::zeros([self.batch], self.network.dtype()))];
+            let feed = Feed { batch: &batch, parameters, buffers, frozen: &[], direction: &[], scalars: &weights };
+            self.runner.run(&feed, &mut self.outputs)?;
+            loss += self.outputs[0].item().unwrap_or(f64::NAN);
+            hits += self.outputs[1].item().unwrap_or(f64::NAN);
+        }
+        let samples = split.len().max(1) as f64;
+        Ok(Evaluation { loss: loss / samples, accuracy: hits / samples })
+    }
+}
+
+/// The samples at `indices` as tensors of the network's type.
+///
+/// # Errors
+/// When an index is outside the split, or the network does not take such images.
+pub(crate) fn take_batch(dataset: &Dataset, split: &Split, indices: &[u32], network: &Network) -> Result<Batch> {
+    let mut shape = vec![indices.len()];
+    shape.extend(split.image_shape());
+    let mut labels = vec![0i32; indices.len()];
+    let elements = indices.len() * split.image_len();
+    let inputs = match network.dtype() {
+        DType::F64 => {
+            let mut pixels = vec![0.0f64; elements];
+            split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
+            Tensor::new(shape, pixels)
+        }
+        _ => {
+            let mut pixels = vec![0.0f32; elements];
+            split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
+            Tensor::new(shape, pixels)
+        }
+    };
+    match (inputs, Tensor::new([indices.len()], labels)) {
+        (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
+        _ => Err(Error::input("a batch has too many elements").detail("got", format!("{elements} elements"))),
+    }
+}

@@ -1,0 +1,205 @@
+//! One training step as one program: loss, gradient, update and running statistics.
+
+use crate::config::NormMode;
+use crate::network::{Batch, Network, State};
+use crate::optim::Sgd;
+use crate::runner::{Feed, Runner};
+use crate::{Error, Result};
+use evenkeel_cpu::NonFinite;
+use evenkeel_graph::{DType, Graph, Pass, Tensor, Var};
+
+/// Takes steps. Parameters, velocities and buffers live in the program's outputs and are updated in place.
+pub struct Trainer<'n> {
+    network: &'n Network,
+    sgd: Sgd,
+    batch: usize,
+    runner: Runner,
+    outputs: Vec<Tensor>,
+}
+
+/// What a step found on its batch, before the update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepResult {
+    /// Mean loss.
+    pub loss: f64,
+    /// Share of samples answered rightly.
+    pub accuracy: f64,
+    /// Euclidean norm of the gradient of the mean loss (without weight decay).
+    pub gradient_norm: f64,
+}
+
+impl StepResult {
+    /// Whether the update was made: loss and gradient were finite.
+    pub fn is_finite(&self) -> bool {
+        self.loss.is_finite() && self.gradient_norm.is_finite()
+    }
+}
+
+/// Outputs before the parameters: loss, hits, gradient norm.
+const SCALARS: usize = 3;
+
+impl<'n> Trainer<'n> {
+    /// Compiles the step for batches of `batch` samples, starting from `state`.
+    ///
+    /// # Errors
+    /// When the network cannot be trained on such batches.
+    pub fn new(network: &'n Network, sgd: Sgd, batch: usize, state: State) -> Result<Self> {
+        let runner = program(network, sgd, batch, true)?;
+        let outputs = runner.new_outputs();
+        let mut trainer = Trainer { network, sgd, batch, runner, outputs };
+        trainer.set_state(state, None)?;
+        Ok(trainer)
+    }
+
+    /// Takes one step at the given rate. When loss or gradient are not finite, nothing changes.
+    ///
+    /// # Errors
+    /// When the batch is not shaped as compiled.
+    pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
+        let rate = [scalar(learning_rate, self.network.dtype())];
+        let feed =
+            Feed { batch, parameters: &[], buffers: &[], frozen: &[], direction: &[], scalars: &rate };
+        self.runner.run(&feed, &mut self.outputs)?;
+        let number = |index: usize| self.outputs[index].item().unwrap_or(f64::NAN);
+        Ok(StepResult {
+            loss: number(0),
+            accuracy: number(1) / batch.len().max(1) as f64,
+            gradient_norm: number(2),
+        })
+    }
+
+    /// The parameters as they are now.
+    pub fn parameters(&self) -> &[Tensor] {
+        &self.outputs[SCALARS..SCALARS + self.network.parameters().len()]
+    }
+
+    /// The optimiser's velocities, one a parameter.
+    pub fn velocities(&self) -> &[Tensor] {
+        let count = self.network.parameters().len();
+        &self.outputs[SCALARS + count..SCALARS + 2 * count]
+    }
+
+    /// The buffers as they are now.
+    pub fn buffers(&self) -> &[Tensor] {
+        &self.outputs[SCALARS + 2 * self.network.parameters().len()..]
+    }
+
+    /// A copy of parameters and buffers.
+    pub fn state(&self) -> State {
+        State { parameters: self.parameters().to_vec(), buffers: self.buffers().to_vec() }
+    }
+
+    /// Goes on from other numbers; without velocities they start at zero.
+    ///
+    /// # Errors
+    /// When a tensor is not shaped like its parameter.
+    pub fn set_state(&mut self, state: State, velocities: Option<Vec<Tensor>>) -> Result<()> {
+        let infos = self.network.parameters();
+        let velocities = velocities
+            .unwrap_or_else(|| infos.iter().map(|info| Tensor::zeros(&info.shape, self.network.dtype())).collect());
+        let given = [state.parameters, velocities, state.buffers].concat();
+        let slots = &mut self.outputs[SCALARS..];
+        if given.len() != slots.len() {
+            return Err(Error::input("the state has another number of tensors than the network")
+                .detail("expected", slots.len())
+                .detail("got", given.len()));
+        }
+        let names = infos.iter().chain(infos).map(|info| &info.path);
+        let names = names.chain(self.network.buffers().iter().map(|info| &info.path));
+        for ((slot, tensor), name) in slots.iter().zip(&given).zip(names) {
+            if slot.shape() != tensor.shape() || slot.dtype() != tensor.dtype() {
+                return Err(Error::input(format!("{name} does not have the network's shape"))
+                    .detail("layer", name)
+                    .detail("expected", format!("{} {}", slot.dtype(), slot.shape()))
+                    .detail("got", format!("{} {}", tensor.dtype(), tensor.shape())));
+            }
+        }
+        slots.clone_from_slice(&given);
+        Ok(())
+    }
+
+    /// Bytes that a step takes beside parameters, velocities and buffers.
+    pub fn arena_bytes(&self) -> usize {
+        self.runner.arena_bytes()
+    }
+
+    /// Where the numbers of a step on this batch first stop being finite. Cost: a step without fusion, compiled anew.
+    ///
+    /// # Errors
+    /// When the batch is not shaped as compiled.
+    pub fn diagnose(&self, batch: &Batch) -> Result<Option<NonFinite>> {
+        let mut runner = program(self.network, self.sgd, self.batch, false)?;
+        let rate = [scalar(0.0, self.network.dtype())];
+        let feed = Feed {
+            batch,
+            parameters: self.parameters(),
+            buffers: self.buffers(),
+            frozen: &[],
+            direction: &[],
+            scalars: &rate,
+        };
+        runner.first_non_finite(&feed)
+    }
+}
+
+fn scalar(value: f64, dtype: DType) -> Tensor {
+    match dtype {
+        DType::F64 => Tensor::scalar(value),
+        _ => Tensor::scalar(value as f32),
+    }
+}
+
+/// Builds the step. With `train` false it is the forward and backward pass alone, unfused, for inspection.
+fn program(network: &Network, sgd: Sgd, batch: usize, train: bool) -> Result<Runner> {
+    let graph = Graph::new();
+    let traced = network.trace(&graph, batch, NormMode::Batch)?;
+    let loss = traced.losses.mean_all();
+    let gradient = graph.vjp(&[loss], &traced.parameters, None)?;
+    let norm = gradient_norm(&gradient).unwrap_or_else(|| loss.like(0.0));
+    let mut outputs = vec![
+        ("loss".to_string(), loss),
+        ("hits".to_string(), traced.hits.sum_all()),
+        ("gradient_norm".to_string(), norm),
+    ];
+    if !train {
+        let names = network.parameters().iter().map(|info| format!("grad/{}", info.path));
+        outputs.extend(names.zip(gradient));
+        return Runner::new(&graph, &outputs, &[], false);
+    }
+    let rate = graph.input("learning_rate", [], network.dtype());
+    // Infinity minus itself is NaN, and nothing equals NaN: true only where both numbers are finite.
+    let sum = loss + norm;
+    let finite = (sum - sum).equal(sum.like(0.0));
+    // Parameters, then velocities, then buffers: each is overwritten by what it becomes.
+    let mut parameters = Vec::new();
+    let mut velocities = Vec::new();
+    for ((info, &parameter), &gradient) in network.parameters().iter().zip(&traced.parameters).zip(&gradient) {
+        let velocity = graph.input(format!("velocity/{}", info.path), &info.shape, network.dtype());
+        let _scope = graph.scope("update");
+        let (new, moved) = sgd.step(parameter, gradient, velocity, rate);
+        parameters.push((format!("param/{}", info.path), finite.select(new, parameter)));
+        velocities.push((format!("velocity/{}", info.path), finite.select(moved, velocity)));
+    }
+    let buffers = traced.cx.buffers().into_iter().map(|(info, buffer, update)| {
+        (format!("buffer/{}", info.path), update.map_or(buffer, |update| finite.select(update, buffer)))
+    });
+    let kept: Vec<_> = parameters.into_iter().chain(velocities).chain(buffers).collect();
+    let donations: Vec<_> = kept.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
+    outputs.extend(kept);
+    Runner::new(&graph, &outputs, &donations, true)
+}
+
+/// √Σ g² over all parameters.
+fn gradient_norm<'g>(gradient: &[Var<'g>]) -> Option<Var<'g>> {
+    let squares = gradient.iter().map(|gradient| gradient.square().sum_all());
+    squares.reduce(|total, square| total + square).map(|total| total.sqrt())
+}
+
+/// How a message names the pass a number went wrong in.
+pub(crate) fn pass_name(pass: Pass) -> &'static str {
+    match pass {
+        Pass::Forward => "forward pass",
+        Pass::Backward => "backward pass",
+        Pass::Tangent => "tangent pass",
+    }
+}
