@@ -1,5 +1,6 @@
 //! Placeholder.
 
 mod error;
+pub mod store;
 
 pub use error::{Error, ErrorKind, Result, nearest};
