@@ -30,7 +30,9 @@ mod norm;
 pub mod objective;
 pub mod optim;
 pub mod oracle;
+pub mod report;
 mod runner;
+pub mod store;
 pub mod train;
 
 pub use error::{Error, ErrorKind, Result, nearest};

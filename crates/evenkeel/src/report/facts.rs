@@ -1,0 +1,164 @@
+//! Which numbers of a run does its report tell?
+
+use std::cmp::Reverse;
+
+use serde_json::{Map, Value};
+
+use crate::Result;
+use crate::store::{Content, HessianMeasurement, Metrics, Run};
+
+/// Everything the page is made from.
+pub(super) struct Facts {
+    pub(super) name: String,
+    pub(super) config: String,
+    pub(super) version: Option<String>,
+    pub(super) seed: Option<String>,
+    pub(super) metrics: Metrics,
+    /// Measurements of the Hessian, by step, then mode, then samples.
+    pub(super) hessians: Vec<HessianMeasurement>,
+    /// Measurements of other probes: name and content.
+    pub(super) others: Vec<(String, Value)>,
+    /// What could not be read, in words.
+    pub(super) left_out: Vec<String>,
+    /// Whether the run wrote its summary, which it does last.
+    pub(super) ended: bool,
+    pub(super) steps: Option<u64>,
+    pub(super) seconds: Option<f64>,
+    pub(super) parameters: Option<u64>,
+    pub(super) train_loss: Option<f64>,
+    pub(super) test_loss: Option<f64>,
+    pub(super) train_accuracy: Option<f64>,
+    pub(super) test_accuracy: Option<f64>,
+    /// The step of the first record with a loss that is no finite number.
+    pub(super) diverged_at: Option<u64>,
+    pub(super) momentum: f64,
+}
+
+/// What tells two series of measurements apart: they answer different questions and are never joined by a line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Group {
+    pub(super) norm_mode: String,
+    pub(super) samples: u64,
+    pub(super) dtype: String,
+}
+
+impl Facts {
+    pub(super) fn gather(run: &Run) -> Result<Facts> {
+        let config = run.config()?;
+        let metrics = run.metrics()?;
+        let mut left_out = Vec::new();
+        if !metrics.broken_lines.is_empty() {
+            let lines: Vec<String> = metrics.broken_lines.iter().take(5).map(u64::to_string).collect();
+            let more = if metrics.broken_lines.len() > 5 { ", …" } else { "" };
+            left_out.push(format!(
+                "{} of the metrics could not be read (line {}{more})",
+                count(metrics.broken_lines.len(), "line", "lines"),
+                lines.join(", ")
+            ));
+        }
+        let (mut hessians, mut others) = (Vec::new(), Vec::new());
+        for measurement in run.measurements()? {
+            match measurement.content {
+                Content::Hessian(hessian) => hessians.push(hessian),
+                Content::Other(value) => others.push((measurement.name, value)),
+                Content::Broken(_) => left_out.push(format!("the measurement {} could not be read", measurement.name)),
+            }
+        }
+        hessians.sort_by_key(|hessian| (hessian.step, group(hessian)));
+        let summary = run.summary().unwrap_or_else(|_| {
+            left_out.push("the summary could not be read".to_owned());
+            None
+        });
+        let ended = summary.is_some();
+        let summary = summary.unwrap_or_default();
+        let table: toml::Table = config.parse().unwrap_or_default();
+        let last_step = metrics.records.iter().map(|record| record.step).max();
+        let number = |key: &str| finite(&summary, key).or_else(|| metrics.last(key));
+        let momentum = hessians
+            .last()
+            .map(|hessian| hessian.momentum)
+            .or_else(|| find(&table, "momentum").and_then(as_number))
+            .filter(|momentum| momentum.is_finite() && *momentum > 0.0)
+            .unwrap_or(0.0);
+        Ok(Facts {
+            name: run.name(),
+            version: find(&table, "version").map(plain),
+            seed: find(&table, "seed").map(plain),
+            steps: finite(&summary, "steps").map(|steps| steps as u64).or(last_step),
+            seconds: number("seconds"),
+            parameters: finite(&summary, "parameters").map(|parameters| parameters as u64),
+            train_loss: number("train_loss").or_else(|| metrics.last("loss")),
+            test_loss: number("test_loss"),
+            train_accuracy: number("train_accuracy"),
+            test_accuracy: number("test_accuracy"),
+            diverged_at: first_without_a_finite_loss(&metrics),
+            config,
+            metrics,
+            hessians,
+            others,
+            left_out,
+            ended,
+            momentum,
+        })
+    }
+
+    /// The groups there are measurements of: the one measured most often first, then batch statistics, then more samples.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = self.hessians.iter().map(group).collect();
+        groups.sort();
+        groups.dedup();
+        groups.sort_by_key(|wanted| {
+            (Reverse(self.measured(wanted).len()), wanted.norm_mode != "batch", Reverse(wanted.samples))
+        });
+        groups
+    }
+
+    /// The measurements of a group, by step.
+    pub(super) fn measured(&self, wanted: &Group) -> Vec<&HessianMeasurement> {
+        self.hessians.iter().filter(|hessian| group(hessian) == *wanted).collect()
+    }
+
+    /// The group the key numbers and the reading are about, with its measurements that have a finite λ_max.
+    pub(super) fn main_series(&self) -> Option<(Group, Vec<&HessianMeasurement>)> {
+        let main = self.groups().into_iter().next()?;
+        let mut series = self.measured(&main);
+        series.retain(|hessian| hessian.top().is_some_and(|top| top.value.is_finite()));
+        (!series.is_empty()).then_some((main, series))
+    }
+}
+
+/// `one line`, `3 lines`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+pub(super) fn group(hessian: &HessianMeasurement) -> Group {
+    Group { norm_mode: hessian.norm_mode.clone(), samples: hessian.samples, dtype: hessian.dtype.clone() }
+}
+
+fn first_without_a_finite_loss(metrics: &Metrics) -> Option<u64> {
+    let losses = ["loss", "train_loss"];
+    metrics
+        .records
+        .iter()
+        .find(|record| losses.iter().any(|name| record.get(name).is_some_and(|loss| !loss.is_finite())))
+        .map(|record| record.step)
+}
+
+fn finite(summary: &Map<String, Value>, key: &str) -> Option<f64> {
+    summary.get(key)?.as_f64()
+}
+
+/// The value of a key at the top of the configuration, else the first one below.
+fn find<'a>(table: &'a toml::Table, key: &str) -> Option<&'a toml::Value> {
+    let here = table.get(key).filter(|value| !value.is_table());
+    here.or_else(|| table.values().filter_map(toml::Value::as_table).find_map(|below| find(below, key)))
+}
+
+fn as_number(value: &toml::Value) -> Option<f64> {
+    value.as_float().or_else(|| value.as_integer().map(|number| number as f64))
+}
+
+fn plain(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,416 @@
+//! Which figures does the report show, and what is in each?
+
+use plotly::color::Rgba;
+use plotly::common::{Anchor, DashType, HoverInfo, Line, Marker, MarkerSymbol, Mode, Orientation, TickMode};
+use plotly::configuration::DisplayModeBar;
+use plotly::layout::{Axis, AxisRange, AxisType, HoverMode, Legend, Margin, RangeMode};
+use plotly::{Configuration, Layout, Plot, Scatter};
+use serde_json::Value;
+
+use super::facts::Facts;
+use super::text::{escape, integer, marked, norm_mode, significant};
+use crate::{Error, Result};
+
+/// A figure of the page.
+pub(super) struct Figure {
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    /// One sentence, plain text.
+    pub(super) caption: String,
+    pub(super) wide: bool,
+    /// What Plotly draws; `None` when there is no number to draw.
+    pub(super) plot: Option<Value>,
+    /// The table of the page and its columns that hold the figure's numbers.
+    pub(super) table: &'static str,
+    pub(super) columns: Vec<&'static str>,
+}
+
+/// The most points of a line that are drawn; a longer one keeps the extremes of each stretch.
+const DRAWN: usize = 3000;
+
+// After Okabe and Ito: told apart with any colour vision, and moved to a lightness that reads on white and on black.
+const BLUE: (u8, u8, u8) = (38, 132, 204);
+const VERMILION: (u8, u8, u8) = (214, 94, 20);
+const GREEN: (u8, u8, u8) = (10, 150, 116);
+const PURPLE: (u8, u8, u8) = (190, 105, 160);
+const AMBER: (u8, u8, u8) = (204, 136, 0);
+
+type Points = Vec<(f64, Option<f64>)>;
+
+pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
+    Ok(vec![loss(facts)?, accuracy(facts)?, sharpness(facts)?, step_size(facts)?])
+}
+
+fn loss(facts: &Facts) -> Result<Figure> {
+    let running = points(facts, "loss");
+    let (smoothed, window) = smooth(&running);
+    let (train, test) = (points(facts, "train_loss"), points(facts, "test_loss"));
+    let positive = [&running, &train, &test].iter().all(|line| line.iter().all(|(_, y)| y.is_none_or(|y| y > 0.0)));
+    let spread = spread([&smoothed, &train, &test].into_iter().flatten().filter_map(|(_, y)| *y));
+    let y_axis = axis("loss (nats)");
+    let y_axis = match spread {
+        Some((low, high)) if positive && high / low > 30.0 => log(y_axis, low, high),
+        _ => y_axis,
+    };
+    let mut plot = plot(steps(facts), y_axis);
+    add(&mut plot, "batch", &running, thin(AMBER, 0.4), 1.0, Mode::Lines);
+    if window > 1 {
+        add(&mut plot, "batch, smoothed", &smoothed, solid(AMBER), 2.0, Mode::Lines);
+    }
+    add(&mut plot, "train, per epoch", &train, solid(BLUE), 2.0, Mode::LinesMarkers);
+    add_dashed(&mut plot, "test, per epoch", &test, VERMILION);
+    let smoothing = if window > 1 { format!("; smoothed: mean of {window} steps") } else { String::new() };
+    Ok(Figure {
+        id: "loss",
+        title: "Loss",
+        caption: format!(
+            "Mean loss of each training batch, and of the whole sets at the end of each epoch{smoothing}."
+        ),
+        wide: false,
+        plot: json(&plot)?,
+        table: "metrics",
+        columns: vec!["step", "epoch", "loss", "train_loss", "test_loss"],
+    })
+}
+
+fn accuracy(facts: &Facts) -> Result<Figure> {
+    let batch = points(facts, "accuracy");
+    let y_axis = axis("accuracy").tick_format(".0%").hover_format(".2%");
+    let y_axis = if batch.len() < 2 { y_axis.range(AxisRange::new(0.0, 1.05)) } else { y_axis };
+    let mut plot = plot(steps(facts), y_axis);
+    let (smoothed, window) = smooth(&batch);
+    if window > 1 {
+        add(&mut plot, "batch, smoothed", &smoothed, thin(AMBER, 0.8), 1.5, Mode::Lines);
+    } else {
+        add(&mut plot, "batch", &batch, thin(AMBER, 0.8), 1.5, Mode::Lines);
+    }
+    add(&mut plot, "train, per epoch", &points(facts, "train_accuracy"), solid(BLUE), 2.0, Mode::LinesMarkers);
+    add_dashed(&mut plot, "test, per epoch", &points(facts, "test_accuracy"), VERMILION);
+    Ok(Figure {
+        id: "accuracy",
+        title: "Accuracy",
+        caption: "Share of samples classified correctly.".to_owned(),
+        wide: false,
+        plot: json(&plot)?,
+        table: "metrics",
+        columns: vec!["step", "epoch", "accuracy", "train_accuracy", "test_accuracy"],
+    })
+}
+
+fn sharpness(facts: &Facts) -> Result<Figure> {
+    let mut measured: Vec<f64> = facts.hessians.iter().filter_map(|one| Some(one.top()?.value)).collect();
+    measured.retain(|value| value.is_finite());
+    let mut rates = points(facts, "learning_rate");
+    if rates.is_empty() {
+        rates = facts.hessians.iter().map(|one| (one.step as f64, Some(one.learning_rate))).collect();
+    }
+    let lines: Vec<(String, Points, DashType)> = thresholds(facts.momentum)
+        .into_iter()
+        .map(|(name, scale, dash)| {
+            let over = |rate: f64| (rate > 0.0 && rate.is_finite()).then(|| scale / rate);
+            (name, rates.iter().map(|(step, rate)| (*step, rate.and_then(over))).collect(), dash)
+        })
+        .collect();
+    let (y_axis, logarithmic) = sharpness_axis(&measured, &lines);
+    let mut plot = plot(steps(facts), y_axis);
+    if !measured.is_empty() {
+        for (name, line, dash) in &lines {
+            let style = Line::new().color(solid(VERMILION)).width(2.0).dash(dash.clone());
+            add_line(&mut plot, name, line, style);
+        }
+    }
+    let styles = [
+        (BLUE, MarkerSymbol::Circle, MarkerSymbol::CircleOpen),
+        (GREEN, MarkerSymbol::Square, MarkerSymbol::SquareOpen),
+        (PURPLE, MarkerSymbol::Diamond, MarkerSymbol::DiamondOpen),
+        (AMBER, MarkerSymbol::TriangleUp, MarkerSymbol::TriangleUpOpen),
+    ];
+    for (group, (color, filled, open)) in facts.groups().iter().zip(styles.iter().cycle()) {
+        let series = facts.measured(group);
+        let several_types = facts.groups().iter().any(|other| other.dtype != group.dtype);
+        let dtype = if several_types { format!(", {}", group.dtype) } else { String::new() };
+        let name = format!("λ_max: {}, {} samples{dtype}", norm_mode(&group.norm_mode), integer(group.samples));
+        let line = series.iter().map(|one| (one.step as f64, one.top().map(|top| top.value))).collect::<Points>();
+        let joined = Scatter::new(xs(&line), ys(&line))
+            .mode(Mode::Lines)
+            .line(Line::new().color(solid(*color)).width(1.5))
+            .legend_group(&name)
+            .show_legend(false)
+            .hover_info(HoverInfo::Skip);
+        plot.add_trace(joined);
+        for (converged, symbol) in [(true, filled), (false, open)] {
+            let part: Vec<_> =
+                series.iter().filter(|one| one.top().is_some_and(|top| top.converged == converged)).collect();
+            if part.is_empty() {
+                continue;
+            }
+            let hover = part.iter().map(|one| hover_of(one)).collect();
+            let shown = part.iter().map(|one| (one.step as f64, one.top().map(|top| top.value))).collect::<Points>();
+            let label = if converged { name.clone() } else { format!("{name}, not converged") };
+            let marker = Marker::new().color(solid(*color)).size(9).symbol(symbol.clone());
+            let marks = Scatter::new(xs(&shown), ys(&shown))
+                .mode(Mode::Markers)
+                .marker(marker.line(Line::new().width(2.0).color(solid(*color))))
+                .name(marked(&escape(&label)))
+                .legend_group(&name)
+                .hover_text_array(hover)
+                .hover_template("%{hovertext}<extra></extra>");
+            plot.add_trace(marks);
+        }
+    }
+    let momentum = if facts.momentum > 0.0 { "; with momentum β above (2 + 2β)/lr" } else { "" };
+    let scale = if logarithmic { " Logarithmic scale." } else { "" };
+    Ok(Figure {
+        id: "sharpness",
+        title: "Sharpness against the learning rate",
+        caption: format!(
+            "Largest eigenvalue λ_max of the Hessian of the loss. On a quadratic, gradient descent is stable below \
+             2/lr{momentum}. Open marks had not converged.{scale}"
+        ),
+        wide: true,
+        plot: if measured.is_empty() { None } else { json(&plot)? },
+        table: "measurements",
+        columns: Vec::new(),
+    })
+}
+
+/// Name, numerator and dash of the lines above which gradient descent is unstable on a quadratic.
+fn thresholds(momentum: f64) -> Vec<(String, f64, DashType)> {
+    let mut lines = vec![("2/lr".to_owned(), 2.0, DashType::Solid)];
+    if momentum > 0.0 {
+        lines.push((format!("(2 + 2β)/lr, β = {momentum}"), 2.0 + 2.0 * momentum, DashType::Dash));
+    }
+    lines
+}
+
+/// An axis that shows all of λ_max and the thresholds as far as they are near it: 2/lr has no bound as lr goes to 0.
+fn sharpness_axis(measured: &[f64], lines: &[(String, Points, DashType)]) -> (Axis, bool) {
+    let bound =
+        |line: &Points| line.iter().filter_map(|(_, y)| *y).filter(|y| y.is_finite()).fold(f64::INFINITY, f64::min);
+    let nearest: Vec<f64> = lines.iter().map(|(_, line, _)| bound(line)).filter(|y| y.is_finite()).collect();
+    let farthest = lines.iter().flat_map(|(_, line, _)| line.iter().filter_map(|(_, y)| *y)).fold(0.0, f64::max);
+    let top = measured.iter().chain(&nearest).copied().fold(0.0, f64::max);
+    let positive = measured.iter().all(|value| *value > 0.0);
+    let bottom = measured.iter().chain(&nearest).copied().fold(f64::INFINITY, f64::min);
+    let y_axis = axis("λ<sub>max</sub>");
+    if positive && (top / bottom > 20.0 || farthest / bottom > 20.0) {
+        let high = farthest.max(top).min(8.0 * top);
+        let range = AxisRange::new((bottom / 1.6).log10(), (high * 1.6).log10());
+        (log(y_axis, bottom, high).range(range), true)
+    } else {
+        let low = bottom.min(0.0);
+        let high = farthest.max(top).min(2.0 * top);
+        (y_axis.range(AxisRange::new(low * 1.08, high * 1.08)), false)
+    }
+}
+
+fn hover_of(one: &crate::store::HessianMeasurement) -> String {
+    let Some(top) = one.top() else { return String::new() };
+    format!(
+        "<b>λ<sub>max</sub> = {}</b><br>step {}<br>{}, {} samples, {}<br>residual {}, {}<br>λ<sub>max</sub> · lr / 2 = {}",
+        significant(top.value, 5),
+        integer(one.step),
+        escape(&norm_mode(&one.norm_mode)),
+        integer(one.samples),
+        escape(&one.dtype),
+        significant(top.residual, 2),
+        if top.converged { "converged" } else { "<b>not converged</b>" },
+        significant(super::reading::ratio(one), 3)
+    )
+}
+
+fn step_size(facts: &Facts) -> Result<Figure> {
+    let (rates, norms) = (points(facts, "learning_rate"), points(facts, "gradient_norm"));
+    let (smoothed, window) = smooth(&norms);
+    let norm_axis = axis("gradient norm").domain(&[0.0, 0.46]).anchor("x");
+    let norm_axis = match spread(smoothed.iter().filter_map(|(_, y)| *y)) {
+        Some((low, high)) if high / low > 30.0 => log(norm_axis, low, high),
+        _ => norm_axis,
+    };
+    let mut plot = Plot::new();
+    let rate_axis = axis("learning rate").domain(&[0.56, 1.0]).anchor("x").range_mode(RangeMode::ToZero);
+    plot.set_layout(layout(steps(facts).anchor("y"), norm_axis).y_axis2(rate_axis));
+    plot.set_configuration(configuration());
+    add(&mut plot, "gradient norm", &norms, thin(GREEN, 0.4), 1.0, Mode::Lines);
+    if window > 1 {
+        add(&mut plot, "gradient norm, smoothed", &smoothed, solid(GREEN), 2.0, Mode::Lines);
+    }
+    if !rates.is_empty() {
+        let drawn = decimate(&rates);
+        let line = Scatter::new(xs(&drawn), ys(&drawn)).name("learning rate").y_axis("y2");
+        let line = line.mode(mode_for(&rates, Mode::Lines)).line(Line::new().color(solid(PURPLE)).width(2.0));
+        plot.add_trace(line.hover_template("%{y:.4~g}"));
+    }
+    Ok(Figure {
+        id: "step-size",
+        title: "Learning rate and gradient norm",
+        caption: "What the optimiser was given and what it saw, per step; the norm is Euclidean, over all parameters."
+            .to_owned(),
+        wide: true,
+        plot: json(&plot)?,
+        table: "metrics",
+        columns: vec!["step", "epoch", "learning_rate", "gradient_norm"],
+    })
+}
+
+fn points(facts: &Facts, name: &str) -> Points {
+    let series = facts.metrics.series(name).into_iter();
+    series.map(|(step, value)| (step as f64, value.is_finite().then_some(value))).collect()
+}
+
+/// The mean over a centred window of a fiftieth of the line, and the window's length; gaps stay gaps.
+fn smooth(line: &Points) -> (Points, usize) {
+    let half = line.len() / 100;
+    if half == 0 || line.len() < 100 {
+        return (line.clone(), 1);
+    }
+    let smoothed = (0..line.len()).map(|index| {
+        let window = &line[index.saturating_sub(half)..(index + half + 1).min(line.len())];
+        let known: Vec<f64> = window.iter().filter_map(|(_, y)| *y).collect();
+        let mean = known.iter().sum::<f64>() / known.len() as f64;
+        (line[index].0, line[index].1.map(|_| mean))
+    });
+    (smoothed.collect(), 2 * half + 1)
+}
+
+/// At most about [`DRAWN`] points; each stretch keeps its smallest, its largest and a gap.
+fn decimate(line: &Points) -> Points {
+    let stretch = line.len().div_ceil(DRAWN / 3);
+    if stretch <= 3 {
+        return line.clone();
+    }
+    let mut kept = Vec::with_capacity(DRAWN);
+    for part in line.chunks(stretch) {
+        let known = || part.iter().enumerate().filter_map(|(index, (_, y))| Some((index, (*y)?)));
+        let least = known().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index);
+        let most = known().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index);
+        let gap = part.iter().position(|(_, y)| y.is_none());
+        let mut chosen: Vec<usize> = [least, most, gap].into_iter().flatten().collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        kept.extend(chosen.into_iter().map(|index| part[index]));
+    }
+    kept
+}
+
+/// The smallest and the largest value, when all are positive.
+fn spread(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), y| (low.min(y), high.max(y)));
+    (low > 0.0 && low.is_finite()).then_some((low, high))
+}
+
+fn solid((red, green, blue): (u8, u8, u8)) -> Rgba {
+    Rgba::new(red, green, blue, 1.0)
+}
+
+fn thin((red, green, blue): (u8, u8, u8), opacity: f64) -> Rgba {
+    Rgba::new(red, green, blue, opacity)
+}
+
+fn xs(line: &Points) -> Vec<f64> {
+    line.iter().map(|(x, _)| *x).collect()
+}
+
+fn ys(line: &Points) -> Vec<Option<f64>> {
+    line.iter().map(|(_, y)| *y).collect()
+}
+
+/// A line of one point would not be seen: it gets a mark.
+fn mode_for(line: &Points, mode: Mode) -> Mode {
+    if line.iter().filter(|(_, y)| y.is_some()).count() == 1 { Mode::Markers } else { mode }
+}
+
+fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode: Mode) {
+    if line.is_empty() {
+        return;
+    }
+    let drawn = decimate(line);
+    let marker = Marker::new().color(color).size(if line.len() == 1 { 9 } else { 6 });
+    let trace = Scatter::new(xs(&drawn), ys(&drawn)).name(name).mode(mode_for(line, mode)).marker(marker);
+    plot.add_trace(trace.line(Line::new().color(color).width(width)).hover_template("%{y}"));
+}
+
+fn add_dashed(plot: &mut Plot, name: &str, line: &Points, color: (u8, u8, u8)) {
+    if line.is_empty() {
+        return;
+    }
+    let marker = Marker::new().color(solid(color)).size(7).symbol(MarkerSymbol::Diamond);
+    let style = Line::new().color(solid(color)).width(2.0).dash(DashType::Dot);
+    let trace = Scatter::new(xs(line), ys(line)).name(name).mode(mode_for(line, Mode::LinesMarkers));
+    plot.add_trace(trace.marker(marker).line(style).hover_template("%{y}"));
+}
+
+fn add_line(plot: &mut Plot, name: &str, line: &Points, style: Line) {
+    let drawn = decimate(line);
+    let trace = Scatter::new(xs(&drawn), ys(&drawn)).name(name).mode(mode_for(line, Mode::Lines)).line(style);
+    plot.add_trace(trace.hover_template(format!("{name} = %{{y:.4~g}}<br>step %{{x:,}}<extra></extra>")));
+}
+
+/// The axis of steps; a run of few steps gets a mark at each and none between.
+fn steps(facts: &Facts) -> Axis {
+    let last = facts.metrics.records.last().map_or(0, |record| record.step);
+    if last < 8 { axis("step").dtick(1.0) } else { axis("step") }
+}
+
+fn axis(title: &str) -> Axis {
+    let axis = Axis::new().title(title).auto_margin(true).zero_line(false).show_line(false);
+    if title == "step" { axis.separate_thousands(true).hover_format(",") } else { axis.hover_format(".4~g") }
+}
+
+/// A logarithmic axis with marks at 1, 2, 5 (or 1, 3, or 1 alone) of each decade around the values, written plainly.
+fn log(axis: Axis, low: f64, high: f64) -> Axis {
+    let decades = (high / low).log10();
+    let digits: &[f64] = match decades {
+        d if d <= 2.4 => &[1.0, 2.0, 5.0],
+        d if d <= 4.0 => &[1.0, 3.0],
+        _ => &[1.0],
+    };
+    let exponents = low.log10().floor() as i32 - 2..=high.log10().ceil() as i32 + 2;
+    let marks: Vec<f64> =
+        exponents.flat_map(|exponent| digits.iter().map(move |digit| digit * 10_f64.powi(exponent))).collect();
+    let texts = marks.iter().map(|mark| significant(*mark, 1)).collect();
+    axis.type_(AxisType::Log).tick_mode(TickMode::Array).tick_values(marks).tick_text(texts)
+}
+
+fn layout(x_axis: Axis, y_axis: Axis) -> Layout {
+    let clear = Rgba::new(0, 0, 0, 0.0);
+    Layout::new()
+        .auto_size(true)
+        .paper_background_color(clear)
+        .plot_background_color(clear)
+        .margin(Margin::new().left(56).right(12).top(12).bottom(44))
+        .hover_mode(HoverMode::XUnified)
+        .legend(Legend::new().orientation(Orientation::Horizontal).x(0.0).y(0.0).y_anchor(Anchor::Bottom))
+        .x_axis(x_axis)
+        .y_axis(y_axis)
+}
+
+fn configuration() -> Configuration {
+    Configuration::new().responsive(true).display_logo(false).display_mode_bar(DisplayModeBar::False).scroll_zoom(false)
+}
+
+fn plot(x_axis: Axis, y_axis: Axis) -> Plot {
+    let mut plot = Plot::new();
+    plot.set_layout(layout(x_axis, y_axis));
+    plot.set_configuration(configuration());
+    plot
+}
+
+/// What Plotly is given; `None` for a plot without lines.
+fn json(plot: &Plot) -> Result<Option<Value>> {
+    if plot.data().is_empty() {
+        return Ok(None);
+    }
+    let mut value = serde_json::to_value(plot)
+        .map_err(|error| Error::input("cannot write a figure as JSON").detail("got", error))?;
+    // Two settings of Plotly that the library has no words for: where the legend is measured from, and how far an
+    // axis title stands from its numbers.
+    let layout = &mut value["layout"];
+    layout["legend"]["yref"] = Value::from("container");
+    for axis in ["xaxis", "yaxis", "yaxis2"] {
+        if layout.get(axis).is_some() {
+            layout[axis]["title"]["standoff"] = Value::from(8);
+        }
+    }
+    Ok(Some(value))
+}

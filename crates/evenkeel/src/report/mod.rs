@@ -1,0 +1,45 @@
+//! The report of a run: one HTML page that opens offline, built from what the run's folder holds.
+//!
+//! ```no_run
+//! # use std::path::Path;
+//! let run = evenkeel::store::Run::open(Path::new("runs/mlp-001"))?;
+//! let page = evenkeel::report::write_report(&run)?;
+//! # Ok::<(), evenkeel::Error>(())
+//! ```
+//!
+//! [`facts`] gathers the numbers, [`reading`] says them in words, [`figures`] lays out the plots (drawn by Plotly, whose
+//! script is packed into the page), and [`page`] puts them into the template. The page asks for nothing from outside, and
+//! its content policy forbids it to. A run that was never measured, was interrupted or has diverged gets a report as well:
+//! the page says so and leaves gaps where there are no numbers.
+
+mod facts;
+mod figures;
+mod page;
+mod reading;
+mod tables;
+mod text;
+
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::store::{Run, write_atomically};
+
+/// Builds the report of a run, writes it to `report.html` in its folder in place of an older one, and returns that path.
+///
+/// # Errors
+/// When the configuration, the metrics or the folder of measurements cannot be read, or the page cannot be written. Broken
+/// lines, measurements and summaries are no error: the page says what it left out.
+pub fn write_report(run: &Run) -> Result<PathBuf> {
+    let path = run.report_path();
+    write_atomically(&path, report_html(run)?.as_bytes())?;
+    Ok(path)
+}
+
+/// The page that [`write_report`] writes.
+///
+/// # Errors
+/// As for [`write_report`].
+pub fn report_html(run: &Run) -> Result<String> {
+    let facts = facts::Facts::gather(run)?;
+    page::render(&facts)
+}

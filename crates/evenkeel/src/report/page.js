@@ -1,0 +1,145 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const report = JSON.parse(document.getElementById("data").textContent);
+  const toggle = document.getElementById("theme");
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
+  let drawn = false;
+
+  // The theme: that of the address (`#dark`, `?theme=light`), else that of the system; the button switches.
+  const asked = (location.hash + location.search).match(/\b(dark|light)\b/);
+  if (asked) root.dataset.theme = asked[1];
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+
+  function colors(dark) {
+    const ink = dark ? "#c3cad2" : "#3b444d";
+    const grid = dark ? "#2b323b" : "#e6e9ed";
+    const layout = {
+      "font.color": ink,
+      "font.family": getComputedStyle(document.body).fontFamily,
+      "hoverlabel.bgcolor": dark ? "#232a32" : "#ffffff",
+      "hoverlabel.bordercolor": dark ? "#434c57" : "#c5ccd4",
+      "hoverlabel.font.color": dark ? "#e4e8ec" : "#1c2128",
+    };
+    for (const axis of ["xaxis", "yaxis", "yaxis2"]) {
+      layout[axis + ".gridcolor"] = grid;
+      layout[axis + ".linecolor"] = grid;
+    }
+    return layout;
+  }
+
+  /** Dotted keys that belong to axes this figure does not have would make Plotly add them. */
+  function colorsFor(plot, dark) {
+    const wanted = Object.entries(colors(dark));
+    return Object.fromEntries(wanted.filter(([key]) => !key.startsWith("yaxis2") || plot.layout.yaxis2));
+  }
+
+  function narrow(plot, width) {
+    const small = width < 520;
+    return { "font.size": small ? 11 : 12.5, "margin.l": small ? 44 : 56, "margin.r": small ? 6 : 12 };
+  }
+
+  function apply(dark) {
+    toggle.textContent = dark ? "Light" : "Dark";
+    if (!drawn) return;
+    for (const [id, figure] of Object.entries(report.figures)) {
+      const element = document.getElementById("plot-" + id);
+      Plotly.relayout(element, { ...colorsFor(figure.plot, dark), ...narrow(figure.plot, element.clientWidth) });
+    }
+  }
+
+  toggle.hidden = false;
+  toggle.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    apply(isDark());
+  });
+  system.addEventListener("change", () => apply(isDark()));
+  const config = document.getElementById("config");
+  let unfolded = false;
+  window.addEventListener("beforeprint", () => { unfolded = config.open; config.open = true; apply(false); });
+  window.addEventListener("afterprint", () => { config.open = unfolded; apply(isDark()); });
+
+  async function unpack(id) {
+    const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
+  async function draw() {
+    const script = document.createElement("script");
+    script.textContent = await unpack("plotly");
+    document.head.append(script);
+    for (const [id, figure] of Object.entries(report.figures)) {
+      const element = document.getElementById("plot-" + id);
+      await Plotly.newPlot(element, figure.plot.data, figure.plot.layout, figure.plot.config);
+    }
+    drawn = true;
+    apply(isDark());
+    root.dataset.ready = "";
+  }
+
+  draw().catch((error) => {
+    for (const element of document.querySelectorAll(".plot")) {
+      element.className = "empty";
+      element.textContent = "This browser cannot draw the figure (" + error.message + "). The numbers are behind the buttons.";
+    }
+  });
+
+  /** The columns of a figure's table and its rows that hold a number of it. */
+  function numbers(id) {
+    const figure = report.figures[id];
+    const table = report.tables[figure.table];
+    const columns = (figure.columns.length ? figure.columns : Object.keys(table)).filter((name) => table[name]);
+    const places = new Set(["step", "epoch"]);
+    const rows = [];
+    for (let row = 0; row < table.step.length; row++) {
+      const values = columns.map((name) => table[name][row]);
+      if (values.some((value, index) => value !== null && !places.has(columns[index]))) rows.push(values);
+    }
+    return { columns, rows };
+  }
+
+  function csv({ columns, rows }) {
+    const cell = (value) => {
+      const text = value === null ? "" : String(value);
+      return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+    };
+    return [columns, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  }
+
+  function flash(button, text) {
+    const label = button.dataset.label || (button.dataset.label = button.textContent);
+    button.textContent = text;
+    setTimeout(() => { button.textContent = label; }, 1500);
+  }
+
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // A page opened from a file may not have the clipboard; a selected text area still has.
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      const copied = document.execCommand("copy");
+      area.remove();
+      if (!copied) throw new Error("no clipboard");
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button?.dataset.csv) {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([csv(numbers(button.dataset.csv))], { type: "text/csv" }));
+      link.download = report.name + "-" + button.dataset.csv + ".csv";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    } else if (button?.dataset.json) {
+      const { columns, rows } = numbers(button.dataset.json);
+      const table = Object.fromEntries(columns.map((name, index) => [name, rows.map((row) => row[index])]));
+      copy(JSON.stringify(table)).then(() => flash(button, "Copied"), () => flash(button, "Not copied"));
+    }
+  });
+})();

@@ -1,0 +1,146 @@
+//! How does a file get replaced without ever being seen half-written, and read without trusting it?
+
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoKind, Read, Write};
+use std::path::Path;
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::{Error, Result};
+
+/// Writes `bytes` to `path` so that a reader, or a crash at any moment, finds either the old file or the whole new one.
+///
+/// The bytes go to a temporary file beside `path`, are synced, and the file is renamed over `path`; then the folder is
+/// synced. The folder is made if it is not there. On failure the temporary is removed and an older file is untouched.
+/// A symbolic link is followed, so that the file it names is replaced and not the link.
+///
+/// # Errors
+/// When any of this fails, or when `path` is there and is not a regular file.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let target = match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(Error::input("cannot replace what is not a regular file")
+                .detail("file", path.display())
+                .hint("give the path of a file"));
+        }
+        Ok(_) => fs::canonicalize(path).map_err(|error| Error::io("find the file", path, &error))?,
+        Err(_) => path.to_owned(),
+    };
+    let temporary = write_temporary(&target, bytes)?;
+    temporary.persist(&target).map_err(|error| Error::io("put the file in place", path, &error.error))?;
+    sync_folder(folder_of(&target))
+}
+
+/// Like [`write_atomically`], but never replaces: `false` when `path` is there already.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let temporary = write_temporary(path, bytes)?;
+    match temporary.persist_noclobber(path) {
+        Ok(_) => sync_folder(folder_of(path)).map(|()| true),
+        Err(error) if error.error.kind() == IoKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Error::io("put the file in place", path, &error.error)),
+    }
+}
+
+/// Writes `value` as indented JSON with [`write_atomically`].
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::input("cannot write as JSON").detail("file", path.display()).detail("got", error))?;
+    text.push('\n');
+    write_atomically(path, text.as_bytes())
+}
+
+fn write_temporary(target: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
+    let folder = folder_of(target);
+    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    fs::create_dir_all(folder).map_err(|error| Error::io("make the folder", folder, &error))?;
+    let prefix = format!(".{name}.tmp-");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // What a plain `File::create` asks for; the umask of the user narrows it.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut temporary = builder.tempfile_in(folder).map_err(|error| Error::io("write the file", target, &error))?;
+    // Tells `sweep` that somebody still works on it. Not every file system has locks; none is needed to be correct here.
+    let _ = temporary.as_file().try_lock();
+    let written = temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all());
+    written.map_err(|error| Error::io("write the file", target, &error))?;
+    Ok(temporary)
+}
+
+/// The folder a path is in; `.` for a bare name.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes renames and new names in `folder` survive a power cut.
+pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+    if cfg!(unix) {
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        match synced {
+            // Some network file systems cannot sync a folder, and say so.
+            Err(error) if matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => {}
+            other => other.map_err(|error| Error::io("sync the folder", folder, &error))?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes temporaries of [`write_atomically`] in `folder` that no living process holds. Best effort: they do no harm.
+pub(super) fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let stale_name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with('.') && name.contains(".tmp-"));
+        if stale_name && path.is_file() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Reads a whole file that may be at most `limit` bytes long.
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| Error::io("read the file", path, &error);
+    let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Error::input("cannot read what is not a regular file").detail("file", path.display()));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::input("the file is longer than anything Evenkeel writes there")
+            .detail("file", path.display())
+            .detail("expected", format!("at most {limit} bytes"))
+            .hint("check that this is the right file"));
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole UTF-8 file that may be at most `limit` bytes long.
+pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
+    String::from_utf8(read_bounded(path, limit)?).map_err(|error| {
+        Error::input("the file is not UTF-8 text")
+            .detail("file", path.display())
+            .detail("byte", error.utf8_error().valid_up_to())
+    })
+}
+
+/// Errs unless `name` is a plain file name: ASCII letters, digits, `.`, `_` and `-`, not starting with a dot.
+pub(super) fn check_name(what: &str, name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 200 || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(Error::input(format!("the {what} cannot be a file name"))
+            .detail("expected", "letters, digits, `.`, `_` and `-`, not starting with `.`, at most 200 of them")
+            .detail("got", format!("{name:?}"))
+            .hint("choose another name"));
+    }
+    Ok(())
+}

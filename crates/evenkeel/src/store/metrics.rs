@@ -1,0 +1,209 @@
+//! How do the metrics of a run grow, one record a line, through crashes and resumes?
+//!
+//! A record is one line `{"step":400,"epoch":0.8,"values":{"loss":0.31}}` and reaches the file in one write. A record
+//! counts once its line break is there. Numbers that JSON does not know are the strings `"NaN"`, `"inf"` and `"-inf"`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind as IoKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{files, number};
+use crate::{Error, Result};
+
+/// The longest line that is read or written, in bytes; some ten thousand values.
+const LINE_LIMIT: u64 = 1 << 20;
+
+/// What was known at one step of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The number of steps done.
+    pub step: u64,
+    /// The number of passes over the training data done, with its fraction.
+    pub epoch: f64,
+    /// Names and numbers, in the order they are written.
+    pub values: Vec<(String, f64)>,
+}
+
+impl Record {
+    /// The value called `name`.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.values.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    fn to_line(&self) -> String {
+        let values: Map<String, Value> =
+            self.values.iter().map(|(name, value)| (name.clone(), number::to_json(*value))).collect();
+        let mut line = serde_json::json!({ "step": self.step, "epoch": number::to_json(self.epoch), "values": values })
+            .to_string();
+        line.push('\n');
+        line
+    }
+
+    fn from_line(line: &[u8]) -> Option<Record> {
+        let object: Map<String, Value> = serde_json::from_slice(line).ok()?;
+        let values = object.get("values")?.as_object()?;
+        let values = values.iter().map(|(name, value)| Some((name.clone(), number::from_json(value)?)));
+        Some(Record {
+            step: object.get("step")?.as_u64()?,
+            epoch: number::from_json(object.get("epoch")?)?,
+            values: values.collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// What a file of metrics holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics {
+    /// All whole records, in the order they were written.
+    pub records: Vec<Record>,
+    /// The numbers (from 1) of lines that are whole but no record: damage by something other than a crash of ours.
+    pub broken_lines: Vec<u64>,
+}
+
+impl Metrics {
+    /// The steps and numbers of one value, in the order they were written.
+    pub fn series(&self, name: &str) -> Vec<(u64, f64)> {
+        self.records.iter().filter_map(|record| Some((record.step, record.get(name)?))).collect()
+    }
+
+    /// The last number written for a value.
+    pub fn last(&self, name: &str) -> Option<f64> {
+        self.records.iter().rev().find_map(|record| record.get(name))
+    }
+}
+
+/// Reads a file of metrics; one that is not there is empty, and a last line without its line break does not count.
+pub(super) fn read(path: &Path) -> Result<Metrics> {
+    let mut metrics = Metrics::default();
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(metrics),
+        Err(error) => return Err(Error::io("read the metrics", path, &error)),
+    };
+    let mut line_number = 0;
+    each_line(file, |line| {
+        line_number += 1;
+        match line.and_then(Record::from_line) {
+            Some(record) => metrics.records.push(record),
+            None => metrics.broken_lines.push(line_number),
+        }
+    })
+    .map_err(|error| Error::io("read the metrics", path, &error))?;
+    Ok(metrics)
+}
+
+/// Calls `visit` for every line that ends in a line break (`None`: longer than the limit); returns their length in bytes.
+fn each_line(file: File, mut visit: impl FnMut(Option<&[u8]>)) -> std::io::Result<u64> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut whole, mut line) = (0, Vec::new());
+    loop {
+        line.clear();
+        let mut length = (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut line)? as u64;
+        let too_long = length == LINE_LIMIT && line.last() != Some(&b'\n');
+        while line.last() != Some(&b'\n') {
+            line.clear();
+            let more = (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut line)? as u64;
+            if more == 0 {
+                return Ok(whole);
+            }
+            length += more;
+        }
+        whole += length;
+        visit(if too_long { None } else { line.strip_suffix(b"\n") });
+    }
+}
+
+/// Appends records to the metrics of a run.
+///
+/// A record is handed to the operating system in one write, so it survives the process; [`MetricsWriter::sync`] makes
+/// what was written survive a power cut too. After a failed write (a full disk), the file ends at its last whole record.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    path: PathBuf,
+    file: File,
+    /// Bytes of whole records; what lies beyond is a torn line.
+    whole: u64,
+    torn: bool,
+}
+
+impl MetricsWriter {
+    /// Opens or makes the file and cuts off a last line without its line break.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| Error::io("open the metrics", path, &error);
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(Error::input("the metrics are not a regular file").detail("file", path.display()));
+        }
+        let mut reader = file.try_clone().map_err(failed)?;
+        reader.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let whole = each_line(reader, |_| {}).map_err(failed)?;
+        file.set_len(whole).map_err(failed)?;
+        Ok(MetricsWriter { path: path.to_owned(), file, whole, torn: false })
+    }
+
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing of it is then left in the file.
+    pub fn append(&mut self, record: &Record) -> Result<()> {
+        let line = record.to_line();
+        if line.len() as u64 >= LINE_LIMIT {
+            return Err(Error::input("a record of the metrics is too long")
+                .detail("file", self.path.display())
+                .detail("expected", format!("fewer than {LINE_LIMIT} bytes"))
+                .detail("got", format!("{} bytes in {} values", line.len(), record.values.len())));
+        }
+        self.cut_torn()?;
+        if let Err(error) = self.file.write_all(line.as_bytes()) {
+            self.torn = true;
+            // What is told is the failed write; the next call, or the next open, cuts again if this fails.
+            let _ = self.cut_torn();
+            return Err(Error::io("write the metrics", &self.path, &error));
+        }
+        self.whole += line.len() as u64;
+        Ok(())
+    }
+
+    /// Waits until everything appended is on the disk.
+    ///
+    /// # Errors
+    /// When the disk reports a failure.
+    pub fn sync(&mut self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io("write the metrics", &self.path, &error))
+    }
+
+    /// Drops all records beyond `step`, and lines that are no record, and returns how many lines were dropped.
+    ///
+    /// For a resume: the metrics then end where the checkpoint does. The file is replaced in one rename, and the records
+    /// kept are kept byte for byte.
+    ///
+    /// # Errors
+    /// When the file cannot be read or replaced; it is then as it was.
+    pub fn truncate_after(&mut self, step: u64) -> Result<u64> {
+        let failed = |error: std::io::Error| Error::io("cut the metrics", &self.path, &error);
+        let (mut kept, mut dropped) = (Vec::new(), 0);
+        each_line(File::open(&self.path).map_err(failed)?, |line| match line {
+            Some(line) if Record::from_line(line).is_some_and(|record| record.step <= step) => {
+                kept.extend_from_slice(line);
+                kept.push(b'\n');
+            }
+            _ => dropped += 1,
+        })
+        .map_err(failed)?;
+        if dropped > 0 {
+            files::write_atomically(&self.path, &kept)?;
+            *self = MetricsWriter::open(&self.path)?;
+        }
+        Ok(dropped)
+    }
+
+    fn cut_torn(&mut self) -> Result<()> {
+        if self.torn {
+            self.file.set_len(self.whole).map_err(|error| Error::io("write the metrics", &self.path, &error))?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}
