@@ -22,6 +22,7 @@ pub mod config;
 pub mod curvature;
 pub mod data;
 mod error;
+pub mod experiment;
 pub mod init;
 pub mod models;
 mod network;

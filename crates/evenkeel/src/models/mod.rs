@@ -26,8 +26,16 @@ pub struct ModelInfo {
 pub fn catalogue() -> Vec<ModelInfo> {
     let info = |name, form, description| ModelInfo { name, form, description };
     vec![
-        info("mlp", "mlp[:WIDTH-WIDTH-..]", "fully connected, hidden widths 512-512 unless given, `--set activation=..`"),
-        info("deep-linear", "deep-linear[:WIDTH-WIDTH-..]", "a product of matrices, no activation, no bias; 64-64 unless given"),
+        info(
+            "mlp",
+            "mlp[:WIDTH-WIDTH-..]",
+            "fully connected, hidden widths 512-512 unless given, `--set activation=..`",
+        ),
+        info(
+            "deep-linear",
+            "deep-linear[:WIDTH-WIDTH-..]",
+            "a product of matrices, no activation, no bias; 64-64 unless given",
+        ),
         info("vgg11", "vgg11", "8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger"),
         info("resnet20", "resnet20", "3 stages of 3 residual blocks, widths 16, 32, 64, for small images"),
     ]

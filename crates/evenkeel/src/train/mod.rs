@@ -1,9 +1,11 @@
 //! Training: one step, evaluation, and the loop that checkpoints, measures and can be interrupted.
 
 mod evaluate;
+mod progress;
 mod session;
 mod step;
 
+pub(crate) use evaluate::take_batch;
 pub use evaluate::{Evaluation, Evaluator};
-pub use session::{Event, Outcome, Observer, train};
+pub use session::{Event, Observer, Outcome, train};
 pub use step::{StepResult, Trainer};

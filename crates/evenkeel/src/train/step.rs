@@ -57,15 +57,10 @@ impl<'n> Trainer<'n> {
     /// When the batch is not shaped as compiled.
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
         let rate = [scalar(learning_rate, self.network.dtype())];
-        let feed =
-            Feed { batch, parameters: &[], buffers: &[], frozen: &[], direction: &[], scalars: &rate };
+        let feed = Feed { batch, parameters: &[], buffers: &[], frozen: &[], direction: &[], scalars: &rate };
         self.runner.run(&feed, &mut self.outputs)?;
         let number = |index: usize| self.outputs[index].item().unwrap_or(f64::NAN);
-        Ok(StepResult {
-            loss: number(0),
-            accuracy: number(1) / batch.len().max(1) as f64,
-            gradient_norm: number(2),
-        })
+        Ok(StepResult { loss: number(0), accuracy: number(1) / batch.len().max(1) as f64, gradient_norm: number(2) })
     }
 
     /// The parameters as they are now.

@@ -1,0 +1,267 @@
+//! A configuration made real: its data, its network, and how both meet a run on disk.
+
+use crate::config::{Config, NormMode, Precision};
+use crate::curvature::{Curvature, LanczosOptions};
+use crate::data::{self, Dataset, LoadOptions};
+use crate::network::{Batch, Network, State};
+use crate::nn::NormSettings;
+use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
+use crate::train::take_batch;
+use crate::{Error, Result, models};
+use evenkeel_graph::{DType, Data, Shape, Tensor};
+use std::time::Instant;
+
+/// The data and the network of a configuration.
+pub struct Experiment {
+    /// What it was made from.
+    pub config: Config,
+    /// The samples.
+    pub dataset: Dataset,
+    /// The network, traced for the samples' shape.
+    pub network: Network,
+}
+
+impl Experiment {
+    /// Loads the data and builds the network.
+    ///
+    /// # Errors
+    /// When the data cannot be read, or the network does not take such images.
+    pub fn new(config: Config) -> Result<Experiment> {
+        let options = LoadOptions {
+            limit: config.data.limit,
+            test_limit: config.data.test_limit,
+            test_fraction: config.data.test_fraction,
+            seed: config.seed,
+            normalize: config.data.normalize,
+        };
+        let dataset = data::load(&config.data.source.parse()?, &options)?;
+        let precision = dtype(config.dtype);
+        let network = network(&config, &dataset, precision)?;
+        Ok(Experiment { config, dataset, network })
+    }
+
+    /// The same experiment computed in another type.
+    ///
+    /// # Errors
+    /// As [`Experiment::new`].
+    pub fn in_dtype(self, precision: DType) -> Result<Experiment> {
+        let network = network(&self.config, &self.dataset, precision)?;
+        Ok(Experiment { network, ..self })
+    }
+
+    /// The numbers before the first step.
+    pub fn initial_state(&self) -> State {
+        self.network.initial_state(self.config.initialization, self.config.seed)
+    }
+
+    /// The first `count` training samples.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn samples(&self, count: usize) -> Result<Batch> {
+        let available = self.dataset.train.len();
+        if count == 0 || count > available {
+            return Err(Error::input("cannot take that many samples")
+                .detail("expected", format!("1 to {available} training samples"))
+                .detail("got", count)
+                .hint(format!("use `--samples {available}` or fewer, or raise data.limit")));
+        }
+        let indices: Vec<u32> = (0..count as u32).collect();
+        take_batch(&self.dataset, &self.dataset.train, &indices, &self.network)
+    }
+
+    /// Samples that a measurement during training is taken over: `measure.samples`, or all when there are fewer.
+    pub fn measured_samples(&self) -> usize {
+        self.config.measure.samples.min(self.dataset.train.len())
+    }
+
+    /// Parameters and buffers of a checkpoint, checked against the network and converted to its type.
+    ///
+    /// # Errors
+    /// When a tensor is missing, or does not have the network's shape.
+    pub fn state_of(&self, checkpoint: &Checkpoint) -> Result<State> {
+        let dtype = self.network.dtype();
+        let parameters = self.network.parameters().iter().map(|info| (&info.path, &info.shape));
+        let buffers = self.network.buffers().iter().map(|info| (&info.path, &info.shape));
+        Ok(State {
+            parameters: pick(&checkpoint.parameters, parameters, dtype, "parameter")?,
+            buffers: pick(&checkpoint.buffers, buffers, dtype, "buffer")?,
+        })
+    }
+
+    /// The optimiser's velocities of a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Experiment::state_of`].
+    pub fn velocities_of(&self, checkpoint: &Checkpoint) -> Result<Vec<Tensor>> {
+        let velocities = self.network.parameters().iter().map(|info| (&info.path, &info.shape));
+        pick(&checkpoint.optimizer, velocities, self.network.dtype(), "velocity")
+    }
+
+    /// A checkpoint's tensors by name.
+    pub fn checkpoint(&self, state: &State, velocities: &[Tensor], rest: serde_json::Value) -> Checkpoint {
+        let names = |infos: &mut dyn Iterator<Item = &String>, tensors: &[Tensor]| {
+            infos.zip(tensors).map(|(name, tensor)| named(name, tensor)).collect::<Vec<_>>()
+        };
+        let parameters = || self.network.parameters().iter().map(|info| &info.path);
+        Checkpoint {
+            parameters: names(&mut parameters(), &state.parameters),
+            buffers: names(&mut self.network.buffers().iter().map(|info| &info.path), &state.buffers),
+            optimizer: names(&mut parameters(), velocities),
+            state: rest,
+        }
+    }
+
+    /// Measures the top of the Hessian's spectrum at `state`.
+    ///
+    /// # Errors
+    /// When the samples or the mode do not fit, or a product is not finite.
+    pub fn measure_hessian(&self, state: State, step: u64, probe: &HessianProbe) -> Result<HessianMeasurement> {
+        let start = Instant::now();
+        let samples = self.samples(probe.samples)?;
+        let mut curvature = Curvature::new(&self.network, probe.norm_mode, samples, state)?;
+        let (loss, _) = curvature.gradient()?;
+        let options = LanczosOptions {
+            top: probe.top,
+            tolerance: probe.tolerance,
+            max_iterations: probe.max_iterations,
+            seed: probe.seed,
+            ..LanczosOptions::default()
+        };
+        let spectrum = curvature.top_eigenvalues(&options)?;
+        let eigenvalue = |pair: &crate::curvature::Eigenpair| Eigenvalue {
+            value: pair.value,
+            residual: pair.residual,
+            converged: pair.converged,
+        };
+        Ok(HessianMeasurement {
+            probe: "hessian".into(),
+            step,
+            norm_mode: probe.norm_mode.word().into(),
+            samples: probe.samples as u64,
+            dtype: self.network.dtype().to_string(),
+            seed: probe.seed,
+            learning_rate: probe.learning_rate,
+            momentum: self.config.optimizer.momentum,
+            loss,
+            eigenvalues: spectrum.eigenpairs.iter().map(eigenvalue).collect(),
+            iterations: spectrum.products as u64,
+            products: spectrum.products as u64,
+            seconds: start.elapsed().as_secs_f64(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        })
+    }
+}
+
+/// How the Hessian is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HessianProbe {
+    /// How many eigenvalues.
+    pub top: usize,
+    /// Training samples the loss is taken over.
+    pub samples: usize,
+    /// Where normalization layers take their statistics from.
+    pub norm_mode: NormMode,
+    /// Relative residual below which an eigenvalue counts as found.
+    pub tolerance: f64,
+    /// Products at most.
+    pub max_iterations: usize,
+    /// Draws the first vector.
+    pub seed: u64,
+    /// The optimiser's rate at this point, kept with the measurement.
+    pub learning_rate: f64,
+}
+
+impl HessianProbe {
+    /// What a configuration says, at the given learning rate.
+    pub fn from_config(config: &Config, samples: usize, learning_rate: f64) -> HessianProbe {
+        HessianProbe {
+            top: config.measure.top,
+            samples,
+            norm_mode: config.measure.norm_mode,
+            tolerance: config.measure.tolerance,
+            max_iterations: config.measure.max_iterations,
+            seed: config.seed,
+            learning_rate,
+        }
+    }
+}
+
+/// The configuration of a run, read back from its `run.toml`.
+///
+/// # Errors
+/// When the file cannot be read or does not hold a configuration.
+pub fn config_of(run: &Run, overrides: &[crate::config::Override]) -> Result<Config> {
+    let text = run.config()?;
+    Config::resolve(Some((&run.config_path(), &text)), overrides)
+}
+
+pub(crate) fn dtype(precision: Precision) -> DType {
+    match precision {
+        Precision::F32 => DType::F32,
+        Precision::F64 => DType::F64,
+    }
+}
+
+fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Network> {
+    let norm = NormSettings {
+        mode: NormMode::Batch,
+        momentum: config.batch_norm.momentum,
+        epsilon: config.batch_norm.epsilon,
+    };
+    let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
+    Network::with(model, &dataset.image_shape, precision, config.loss, norm)
+}
+
+fn pick<'a>(
+    given: &[NamedTensor],
+    wanted: impl Iterator<Item = (&'a String, &'a Shape)>,
+    dtype: DType,
+    what: &str,
+) -> Result<Vec<Tensor>> {
+    wanted
+        .map(|(name, shape)| {
+            let Some(found) = given.iter().find(|tensor| tensor.name == *name) else {
+                return Err(Error::input(format!("the checkpoint lacks a {what} of the network"))
+                    .detail("layer", name)
+                    .detail("expected", shape)
+                    .hint("was run.toml changed after training? use the model the run was trained with"));
+            };
+            let tensor = to_tensor(found).ok_or_else(|| {
+                Error::input(format!("{what} {name} of the checkpoint cannot be read")).detail("layer", name)
+            })?;
+            if tensor.shape() != shape {
+                return Err(Error::input(format!("{what} {name} of the checkpoint does not have the network's shape"))
+                    .detail("layer", name)
+                    .detail("expected", shape)
+                    .detail("got", tensor.shape())
+                    .hint("was run.toml changed after training? use the model the run was trained with"));
+            }
+            Ok(tensor.cast(dtype))
+        })
+        .collect()
+}
+
+/// A tensor as a file holds it.
+pub(crate) fn named(name: &str, tensor: &Tensor) -> NamedTensor {
+    let (dtype, bytes) = match tensor.data() {
+        Data::F32(values) => (ElementType::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Data::F64(values) => (ElementType::F64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Data::I32(values) => (ElementType::I32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Data::Bool(values) => {
+            (ElementType::I32, values.iter().flat_map(|&value| i32::from(value).to_le_bytes()).collect())
+        }
+    };
+    NamedTensor { name: name.to_string(), dtype, shape: tensor.shape().to_vec(), bytes }
+}
+
+fn to_tensor(named: &NamedTensor) -> Option<Tensor> {
+    fn numbers<const N: usize, T>(bytes: &[u8], from: fn([u8; N]) -> T) -> Vec<T> {
+        bytes.chunks_exact(N).filter_map(|chunk| chunk.try_into().ok()).map(from).collect()
+    }
+    match named.dtype {
+        ElementType::F32 => Tensor::new(named.shape.clone(), numbers(&named.bytes, f32::from_le_bytes)),
+        ElementType::F64 => Tensor::new(named.shape.clone(), numbers(&named.bytes, f64::from_le_bytes)),
+        ElementType::I32 => Tensor::new(named.shape.clone(), numbers(&named.bytes, i32::from_le_bytes)),
+    }
+}

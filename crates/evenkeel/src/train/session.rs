@@ -1,0 +1,357 @@
+//! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
+
+use super::evaluate::{Evaluation, Evaluator, take_batch};
+use super::progress::{Epoch, Progress};
+use super::step::{StepResult, Trainer, pass_name};
+use crate::config::Config;
+use crate::data::epoch_order;
+use crate::experiment::{Experiment, HessianProbe};
+use crate::optim::{Schedule, Sgd};
+use crate::report::write_report;
+use crate::store::{HessianMeasurement, MetricsWriter, Record, Run};
+use crate::{Error, ErrorKind, Result};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What training tells whoever watches.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Training starts, or goes on after `step` steps.
+    Started {
+        /// The run's folder.
+        run: PathBuf,
+        /// Steps done before.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+        /// Numbers that are learned.
+        parameters: usize,
+    },
+    /// A step was taken.
+    Step {
+        /// Steps done.
+        step: u64,
+        /// What it found.
+        result: StepResult,
+    },
+    /// An epoch is over.
+    Epoch {
+        /// Epochs done.
+        epoch: u64,
+        /// Mean over the epoch's steps.
+        train: Evaluation,
+        /// Over the test samples, with running statistics.
+        test: Evaluation,
+    },
+    /// The Hessian's top was measured.
+    Measured(HessianMeasurement),
+    /// Something the user should know although training goes on.
+    Warning(String),
+}
+
+/// Watches training, and may stop it.
+pub trait Observer {
+    /// Is told what happens.
+    fn event(&mut self, event: &Event);
+
+    /// Whether to stop: the state is saved and training can go on later.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// An observer that neither looks nor stops.
+impl Observer for () {
+    fn event(&mut self, _: &Event) {}
+}
+
+/// What a finished run came to.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Outcome {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Steps taken in all.
+    pub steps: u64,
+    /// Wall time in all, measurements included.
+    pub seconds: f64,
+    /// Mean training loss of the last epoch.
+    pub train_loss: f64,
+    /// Mean training accuracy of the last epoch.
+    pub train_accuracy: f64,
+    /// Loss over the test samples.
+    pub test_loss: f64,
+    /// Accuracy over the test samples.
+    pub test_accuracy: f64,
+    /// The largest eigenvalue of the Hessian at the end; `None` when it was not measured.
+    pub lambda_max: Option<f64>,
+    /// Numbers that were learned.
+    pub parameters: usize,
+    /// The report.
+    pub report: PathBuf,
+}
+
+/// Trains as `experiment` says into a new run in `dir`, or goes on with the run there when `resume` is set.
+///
+/// # Errors
+/// * [`ErrorKind::Input`]: the configuration, the data or the folder do not fit
+/// * [`ErrorKind::Numerical`]: a number was not finite; the last checkpoint is kept
+/// * [`ErrorKind::Interrupted`]: the observer stopped it; the state was saved
+pub fn train(experiment: &Experiment, dir: &Path, resume: bool, observer: &mut dyn Observer) -> Result<Outcome> {
+    let mut session = Session::open(experiment, dir, resume, observer)?;
+    session.run(observer)
+}
+
+struct Session<'e> {
+    experiment: &'e Experiment,
+    run: Run,
+    metrics: MetricsWriter,
+    trainer: Trainer<'e>,
+    evaluator: Evaluator<'e>,
+    schedule: Schedule,
+    progress: Progress,
+    steps_per_epoch: u64,
+    steps: u64,
+    /// Seconds are counted from here.
+    started: Instant,
+    test: Evaluation,
+    lambda_max: Option<f64>,
+}
+
+impl<'e> Session<'e> {
+    fn open(experiment: &'e Experiment, dir: &Path, resume: bool, observer: &mut dyn Observer) -> Result<Self> {
+        let config = &experiment.config;
+        let samples = experiment.dataset.train.len();
+        if config.batch_size > samples {
+            return Err(Error::input("the batch is larger than the training data")
+                .detail("key", "batch_size")
+                .detail("expected", format!("at most {samples}"))
+                .detail("got", config.batch_size)
+                .hint(format!("use `--batch-size {}`", samples.min(64))));
+        }
+        // Everything that can be refused is refused before anything is written.
+        let steps_per_epoch = (samples / config.batch_size) as u64;
+        let steps = steps_per_epoch * config.epochs as u64;
+        let schedule =
+            Schedule::new(config.optimizer.learning_rate, &config.schedule, steps_per_epoch, config.epochs as u64);
+        let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
+        let evaluator = Evaluator::new(&experiment.network)?;
+        let mut trainer = Trainer::new(&experiment.network, sgd, config.batch_size, experiment.initial_state())?;
+        let mut progress = Progress::default();
+        let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
+        let mut metrics = run.metrics_writer()?;
+        if resume {
+            let latest = run.load_latest()?;
+            for broken in &latest.broken {
+                observer.event(&Event::Warning(format!("a checkpoint was passed over: {broken}")));
+            }
+            if let Some((step, checkpoint)) = latest.found {
+                progress = Progress::from_json(step, &checkpoint.state)?;
+                let velocities = experiment.velocities_of(&checkpoint)?;
+                trainer.set_state(experiment.state_of(&checkpoint)?, Some(velocities))?;
+            }
+            metrics.truncate_after(progress.step)?;
+            crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
+        }
+        let nothing = Evaluation { loss: f64::NAN, accuracy: f64::NAN };
+        Ok(Session {
+            experiment,
+            run,
+            metrics,
+            trainer,
+            evaluator,
+            schedule,
+            progress,
+            steps_per_epoch,
+            steps,
+            started: Instant::now(),
+            test: nothing,
+            lambda_max: None,
+        })
+    }
+
+    fn config(&self) -> &'e Config {
+        &self.experiment.config
+    }
+
+    fn seconds(&self) -> f64 {
+        self.progress.seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let dataset = &self.experiment.dataset;
+        observer.event(&Event::Started {
+            run: self.run.dir().to_path_buf(),
+            step: self.progress.step,
+            steps: self.steps,
+            parameters: self.experiment.network.parameter_count(),
+        });
+        let measure = &self.config().measure;
+        if self.progress.step == 0 {
+            self.save()?;
+            if measure.start_and_end {
+                self.measure(observer)?;
+            }
+        }
+        let mut order = (u64::MAX, Vec::new());
+        while self.progress.step < self.steps {
+            if observer.interrupted() {
+                return Err(self.interrupt()?);
+            }
+            let (epoch, position) =
+                (self.progress.step / self.steps_per_epoch, self.progress.step % self.steps_per_epoch);
+            if order.0 != epoch {
+                order = (epoch, epoch_order(self.config().seed, epoch, dataset.train.len()));
+            }
+            let start = position as usize * self.config().batch_size;
+            let indices = &order.1[start..start + self.config().batch_size];
+            let batch = take_batch(dataset, &dataset.train, indices, &self.experiment.network)?;
+            let rate = self.schedule.rate(self.progress.step);
+            let result = self.trainer.step(&batch, rate)?;
+            if !result.is_finite() {
+                return Err(self.diverged(&batch, result)?);
+            }
+            self.progress.step += 1;
+            self.progress.epoch.add(&result);
+            observer.event(&Event::Step { step: self.progress.step, result });
+            let mut values = vec![
+                ("loss".to_string(), result.loss),
+                ("accuracy".to_string(), result.accuracy),
+                ("learning_rate".to_string(), rate),
+                ("gradient_norm".to_string(), result.gradient_norm),
+                ("seconds".to_string(), self.seconds()),
+            ];
+            let ends_epoch = self.progress.step % self.steps_per_epoch == 0;
+            if ends_epoch {
+                values.extend(self.end_epoch(observer)?);
+            }
+            self.metrics.append(&Record {
+                step: self.progress.step,
+                epoch: self.progress.step as f64 / self.steps_per_epoch as f64,
+                values,
+            })?;
+            let every = measure.every as u64;
+            let last = self.progress.step == self.steps;
+            if every > 0 && self.progress.step % every == 0 && !(last && measure.start_and_end) {
+                self.measure(observer)?;
+            }
+            let epochs = self.progress.step / self.steps_per_epoch;
+            if ends_epoch && (last || epochs % self.config().checkpoint.every_epochs as u64 == 0) {
+                self.save()?;
+            }
+        }
+        self.finish(observer)
+    }
+
+    /// Evaluates, and starts the sums of the next epoch.
+    fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Vec<(String, f64)>> {
+        let train = self.progress.epoch.mean();
+        self.evaluate()?;
+        let test = self.test;
+        self.progress.last = train;
+        self.progress.epoch = Epoch::default();
+        observer.event(&Event::Epoch { epoch: self.progress.step / self.steps_per_epoch, train, test });
+        let values = [
+            ("train_loss", train.loss),
+            ("train_accuracy", train.accuracy),
+            ("test_loss", test.loss),
+            ("test_accuracy", test.accuracy),
+        ];
+        Ok(values.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+    }
+
+    fn evaluate(&mut self) -> Result<()> {
+        let dataset = &self.experiment.dataset;
+        self.test =
+            self.evaluator.evaluate(dataset, &dataset.test, self.trainer.parameters(), self.trainer.buffers())?;
+        Ok(())
+    }
+
+    fn measure(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let rate = self.schedule.rate(self.progress.step.min(self.steps.saturating_sub(1)));
+        let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), rate);
+        let measurement = self.experiment.measure_hessian(self.trainer.state(), self.progress.step, &probe)?;
+        self.run.write_hessian(&measurement)?;
+        self.lambda_max = measurement.top().map(|top| top.value);
+        observer.event(&Event::Measured(measurement));
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let seconds = self.seconds();
+        let rest = self.progress.to_json(seconds);
+        let checkpoint = self.experiment.checkpoint(&self.trainer.state(), self.trainer.velocities(), rest);
+        self.metrics.sync()?;
+        self.run.save_checkpoint(self.progress.step, &checkpoint)?;
+        self.run.keep_checkpoints(self.config().checkpoint.keep)
+    }
+
+    /// Saves the state and says how to go on.
+    fn interrupt(&mut self) -> Result<Error> {
+        self.save()?;
+        Ok(Error::new(
+            ErrorKind::Interrupted,
+            format!("interrupted after step {} of {}", self.progress.step, self.steps),
+        )
+        .detail("kept", self.run.checkpoint_dir(self.progress.step).display())
+        .hint(format!("go on with `evenkeel train --resume --out {}`", self.run.dir().display())))
+    }
+
+    /// Says where the numbers stopped being finite.
+    fn diverged(&mut self, batch: &crate::network::Batch, result: StepResult) -> Result<Error> {
+        let what = if result.loss.is_finite() { "gradient" } else { "loss" };
+        let value = if result.loss.is_finite() { result.gradient_norm } else { result.loss };
+        let value = if value.is_nan() { "NaN" } else { "infinite" };
+        let step = self.progress.step + 1;
+        let mut error = Error::numerical(format!("the {what} became {value} at step {step}"));
+        if let Some(found) = self.trainer.diagnose(batch)? {
+            let place = if found.scope.is_empty() { "the inputs" } else { &found.scope };
+            let (channels, of) = found.channels;
+            let operation = &found.operation;
+            let pass = pass_name(found.pass);
+            error = error.detail("first", format!("{place} ({operation}, {pass}; {channels} of {of} channels)"));
+        }
+        if let Some(kept) = self.run.checkpoint_steps()?.last() {
+            error = error.detail("kept", format!("{}, a finite state", self.run.checkpoint_dir(*kept).display()));
+        }
+        let rate = self.config().optimizer.learning_rate / 10.0;
+        let dir = self.run.dir().display();
+        self.metrics.sync()?;
+        write_report(&self.run)?;
+        Ok(error.hint(format!(
+            "go on from there with a smaller rate: `evenkeel train --resume --out {dir} --set optimizer.lr={rate}`"
+        )))
+    }
+
+    fn finish(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        if self.test.loss.is_nan() {
+            self.evaluate()?;
+        }
+        if self.config().measure.start_and_end {
+            self.measure(observer)?;
+        }
+        let outcome = Outcome {
+            run: self.run.dir().to_path_buf(),
+            steps: self.progress.step,
+            seconds: self.seconds(),
+            train_loss: self.progress.last.loss,
+            train_accuracy: self.progress.last.accuracy,
+            test_loss: self.test.loss,
+            test_accuracy: self.test.accuracy,
+            lambda_max: self.lambda_max,
+            parameters: self.experiment.network.parameter_count(),
+            report: self.run.report_path(),
+        };
+        let summary: Map<String, Value> = match json!(&outcome) {
+            Value::Object(mut map) => {
+                map.shift_remove("run");
+                map.shift_remove("report");
+                map
+            }
+            _ => Map::new(),
+        };
+        self.run.write_summary(&summary)?;
+        write_report(&self.run)?;
+        Ok(outcome)
+    }
+}
