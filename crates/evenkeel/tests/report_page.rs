@@ -181,6 +181,15 @@ fn a_run_without_measurements_says_how_to_make_one() {
 }
 
 #[test]
+fn for_an_optimiser_that_rescales_the_gradient_two_over_lr_is_no_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::create(&folder.path().join("run"), "[optimizer]\nname = \"adam\"\n").unwrap();
+    run.write_hessian(&hessian(0, &USUAL, "batch", 500, 9.0, true)).unwrap();
+    let html = report_html(&run).unwrap();
+    assert!(reading(&html).contains("no threshold") && !html.contains("(2 + 2β)"), "{}", reading(&html));
+}
+
+#[test]
 fn a_diverged_run_has_gaps_and_says_from_where() {
     let (_folder, html) = page(&Shape { diverges_at: Some(700), ends: false, ..USUAL });
     assert!(reading(&html).contains("no finite number from step 700 on"), "{}", reading(&html));

@@ -145,6 +145,17 @@ fn metrics_that_are_no_regular_file_are_refused() {
 
 proptest! {
     #[test]
+    #[ignore = "holds with the feature `float_roundtrip` of serde_json: `--features serde_json/float_roundtrip`"]
+    fn every_number_comes_back_bit_for_bit(bits in any::<u64>()) {
+        let (_folder, run) = run();
+        let value = f64::from_bits(bits);
+        let values = vec![("v".to_owned(), value)];
+        run.metrics_writer().unwrap().append(&Record { step: 1, epoch: 0.0, values }).unwrap();
+        let back = run.metrics().unwrap().last("v").unwrap();
+        prop_assert!(back.to_bits() == bits || (back.is_nan() && value.is_nan()), "{} came back as {}", value, back);
+    }
+
+    #[test]
     fn no_bytes_make_the_reader_or_the_writer_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         let (_folder, run) = run();
         fs::write(run.metrics_path(), &bytes).unwrap();

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use evenkeel::store::{
-    Content, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run, fresh_run_dir, read_safetensors,
-    write_atomically, write_safetensors,
+    Checkpoint, Content, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Record, Run, fresh_run_dir,
+    read_safetensors, write_atomically, write_safetensors,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -222,6 +222,47 @@ fn safetensors_keep_all_types_shapes_and_metadata_in_one_fixed_order() {
     tensors.push(tensors[0].clone());
     assert!(write_safetensors(&path, &tensors, &metadata).unwrap_err().to_string().contains("share a name"));
     assert_eq!(fs::read(&path).unwrap(), first);
+}
+
+/// On a file system of some 40 kB: `mount -t tmpfs -o size=40k tmpfs DIR`, then
+/// `EVENKEEL_FULL_DISK=DIR cargo test -p evenkeel --test store_run -- --ignored`.
+#[test]
+#[ignore = "needs a file system that is nearly full"]
+fn a_full_disk_leaves_whole_records_and_the_older_checkpoint() {
+    let folder = std::env::var("EVENKEEL_FULL_DISK").unwrap();
+    let dir = fresh_run_dir(Path::new(&folder), "full").unwrap();
+    let run = Run::create(&dir, "seed = 0\n").unwrap();
+    let tensor = |bytes: usize| NamedTensor {
+        name: "w".to_owned(),
+        dtype: ElementType::F32,
+        shape: vec![bytes / 4],
+        bytes: vec![1; bytes],
+    };
+    let checkpoint = |bytes: usize| Checkpoint {
+        parameters: vec![tensor(bytes)],
+        buffers: vec![],
+        optimizer: vec![],
+        state: json!({}),
+    };
+    run.save_checkpoint(1, &checkpoint(64)).unwrap();
+    for step in [1, 2] {
+        let error = run.save_checkpoint(step, &checkpoint(1 << 20)).unwrap_err().to_string();
+        assert!(error.contains("parameters.safetensors") && error.contains("free some space"), "{error}");
+    }
+    assert_eq!(names(&run.checkpoints_dir()), ["000001"]);
+    assert_eq!(run.load_checkpoint(1).unwrap(), checkpoint(64));
+    let error = write_atomically(&run.report_path(), &vec![b'x'; 1 << 20]).unwrap_err().to_string();
+    assert!(error.contains("free some space"), "{error}");
+    let mut writer = run.metrics_writer().unwrap();
+    let values = vec![("a rather long name of a value, to fill the disk soon".to_owned(), 0.1); 20];
+    let record = |step| Record { step, epoch: 0.0, values: values.clone() };
+    let full = (0..1000).find(|step| writer.append(&record(*step)).is_err()).unwrap();
+    assert!(full > 0);
+    let metrics = run.metrics().unwrap();
+    assert_eq!((metrics.records.len() as u64, metrics.broken_lines.len()), (full, 0));
+    assert!(std::fs::read(run.metrics_path()).unwrap().ends_with(b"}}\n"));
+    assert_eq!(names(run.dir()), ["checkpoints", "metrics", "run.toml"]);
+    fs::remove_dir_all(dir).unwrap();
 }
 
 proptest! {

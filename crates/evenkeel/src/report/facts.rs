@@ -31,7 +31,12 @@ pub(super) struct Facts {
     pub(super) test_accuracy: Option<f64>,
     /// The step of the first record with a loss that is no finite number.
     pub(super) diverged_at: Option<u64>,
+    /// The optimiser's name in the configuration.
+    pub(super) optimizer: Option<String>,
+    /// The momentum of the optimiser where a threshold of stability with momentum applies, else 0.
     pub(super) momentum: f64,
+    /// λ_max at the end according to the summary, for a run whose measurements are gone.
+    pub(super) lambda_max: Option<f64>,
 }
 
 /// What tells two series of measurements apart: they answer different questions and are never joined by a line.
@@ -80,7 +85,11 @@ impl Facts {
             .or_else(|| find(&table, "momentum").and_then(as_number))
             .filter(|momentum| momentum.is_finite() && *momentum > 0.0)
             .unwrap_or(0.0);
+        let optimizer = optimizer(&table);
+        let momentum = if rescales(optimizer.as_deref()) { 0.0 } else { momentum };
         Ok(Facts {
+            optimizer,
+            lambda_max: finite(&summary, "lambda_max"),
             name: run.name(),
             version: find(&table, "version").map(plain),
             seed: find(&table, "seed").map(plain),
@@ -100,6 +109,11 @@ impl Facts {
             ended,
             momentum,
         })
+    }
+
+    /// Whether steps follow the gradient itself, so that 2/lr is a threshold.
+    pub(super) fn descends_the_gradient(&self) -> bool {
+        !rescales(self.optimizer.as_deref())
     }
 
     /// The groups there are measurements of: the one measured most often first, then batch statistics, then more samples.
@@ -147,6 +161,26 @@ fn first_without_a_finite_loss(metrics: &Metrics) -> Option<u64> {
 
 fn finite(summary: &Map<String, Value>, key: &str) -> Option<f64> {
     summary.get(key)?.as_f64()
+}
+
+/// `optimizer = "adam"`, or the name in the table `[optimizer]`.
+fn optimizer(table: &toml::Table) -> Option<String> {
+    match table.get("optimizer")? {
+        toml::Value::String(name) => Some(name.clone()),
+        toml::Value::Table(below) => {
+            let name = ["name", "kind", "method", "type"].iter().find_map(|key| below.get(*key)?.as_str());
+            name.map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+/// Whether an optimiser of this name divides the gradient by something of its own; an unknown one is taken for SGD.
+fn rescales(optimizer: Option<&str>) -> bool {
+    let name = optimizer.unwrap_or_default().to_lowercase();
+    ["adam", "rms", "adagrad", "adadelta", "lion", "lamb", "lars", "sophia", "shampoo", "muon"]
+        .iter()
+        .any(|known| name.starts_with(known))
 }
 
 /// The value of a key at the top of the configuration, else the first one below.

@@ -158,14 +158,18 @@ fn sharpness(facts: &Facts) -> Result<Figure> {
             plot.add_trace(marks);
         }
     }
-    let momentum = if facts.momentum > 0.0 { "; with momentum β above (2 + 2β)/lr" } else { "" };
+    let momentum = if facts.momentum > 0.0 { ", and with momentum β below (2 + 2β)/lr" } else { "" };
+    let stable = if facts.descends_the_gradient() {
+        "On a quadratic, gradient descent is stable below 2/lr"
+    } else {
+        "The line 2/lr is for orientation: this optimiser rescales the gradient"
+    };
     let scale = if logarithmic { " Logarithmic scale." } else { "" };
     Ok(Figure {
         id: "sharpness",
         title: "Sharpness against the learning rate",
         caption: format!(
-            "Largest eigenvalue λ_max of the Hessian of the loss. On a quadratic, gradient descent is stable below \
-             2/lr{momentum}. Open marks had not converged.{scale}"
+            "Largest eigenvalue λ_max of the Hessian of the loss. {stable}{momentum}. Open marks had not converged.{scale}"
         ),
         wide: true,
         plot: if measured.is_empty() { None } else { json(&plot)? },

@@ -7,8 +7,8 @@
 //! # Ok::<(), evenkeel::Error>(())
 //! ```
 //!
-//! [`facts`] gathers the numbers, [`reading`] says them in words, [`figures`] lays out the plots (drawn by Plotly, whose
-//! script is packed into the page), and [`page`] puts them into the template. The page asks for nothing from outside, and
+//! `facts` gathers the numbers, `reading` says them in words, `figures` lays out the plots (drawn by Plotly, whose
+//! script is packed into the page), and `page` puts them into the template. The page asks for nothing from outside, and
 //! its content policy forbids it to. A run that was never measured, was interrupted or has diverged gets a report as well:
 //! the page says so and leaves gaps where there are no numbers.
 

@@ -91,7 +91,7 @@ fn numbers(facts: &Facts) -> String {
         ("Test loss", facts.test_loss.map(four), "nats".to_owned()),
         ("Train loss", facts.train_loss.map(four), "nats".to_owned()),
         ("λ<sub>max</sub>, start", sharpness(series.first()).map(four), step(series.first())),
-        ("λ<sub>max</sub>, end", sharpness(series.last()).map(four), step(series.last())),
+        ("λ<sub>max</sub>, end", sharpness(series.last()).or(facts.lambda_max).map(four), step(series.last())),
         ("λ<sub>max</sub> · lr / 2", last_ratio.map(|ratio| significant(ratio, 3)), step(series.last())),
         ("Steps", facts.steps.map(integer), String::new()),
         ("Wall time", facts.seconds.map(duration), String::new()),

@@ -120,6 +120,14 @@ fn sharpness(facts: &Facts) -> Option<String> {
         )
     };
     words.push_str(&format!(" ({}).", described(&group)));
+    if let Some(optimizer) = facts.optimizer.as_ref().filter(|_| !facts.descends_the_gradient()) {
+        words.push_str(&format!(
+            " At the learning rate there, λ_max · lr / 2 was {}; the optimiser is {optimizer}, which rescales the gradient, so \
+             2/lr is a line for orientation and no threshold.",
+            significant(ratio(last), 3)
+        ));
+        return Some(words + &unconverged(&series));
+    }
     let highest_rate = series.iter().map(|one| one.learning_rate).fold(0.0, f64::max);
     let near = peak(&series).filter(|near| near.step != last.step);
     match near {
@@ -145,14 +153,18 @@ fn sharpness(facts: &Facts) -> Option<String> {
             }
         }
     }
+    Some(words + &unconverged(&series))
+}
+
+fn unconverged(series: &[&HessianMeasurement]) -> String {
     let open = series.iter().filter(|measured| measured.top().is_some_and(|top| !top.converged)).count();
-    if open > 0 {
-        words.push_str(&format!(
-            " {open} of these {} measurements had not converged when they stopped and may be too low.",
-            series.len()
-        ));
+    match (open, series.len()) {
+        (0, _) => String::new(),
+        (1, 1) => " The measurement had not converged when it stopped and may be too low.".to_owned(),
+        (open, all) => {
+            format!(" {open} of these {all} measurements had not converged when they stopped and may be too low.")
+        }
     }
-    Some(words)
 }
 
 /// What a sharpness means at its learning rate; the verdict is against the threshold that holds for the optimiser.
@@ -179,7 +191,7 @@ fn against_the_learning_rate(measured: &HessianMeasurement) -> String {
         format!(" That is {plain} times 2/lr = {}, where gradient descent loses stability", significant(threshold, 4))
     };
     let verdict = if relative > 1.2 {
-        "beyond that line, steps along the sharpest direction overshoot"
+        "beyond that line, on a quadratic, each step along the sharpest direction would be larger than the one before"
     } else if relative >= 0.8 {
         "this is the edge of stability"
     } else if relative >= 0.3 {

@@ -96,10 +96,10 @@ pub(super) fn sync_folder(folder: &Path) -> Result<()> {
 pub(super) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let stale_name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with('.') && name.contains(".tmp-"));
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with('.'));
+        let stale_name = name
+            .and_then(|name| name.rsplit_once(".tmp-"))
+            .is_some_and(|(_, random)| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         if stale_name && path.is_file() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(&path);
         }
