@@ -1,0 +1,53 @@
+//! The convolution itself.
+
+use super::correlate::Correlation;
+use super::geometry::{Axis, ConvShape};
+use super::simd::Level;
+use super::tile::Real;
+use super::work::Shared;
+
+fn correlation(shape: &ConvShape) -> Correlation {
+    let [height, width] = shape.output();
+    let row = width * shape.out_channels;
+    let tap = shape.in_group() * shape.out_channels;
+    Correlation {
+        batch: shape.batch,
+        rows: Axis::forward(shape, 0),
+        columns: Axis::forward(shape, 1),
+        groups: shape.groups,
+        reduce: shape.in_group(),
+        produce: shape.out_group(),
+        origin: 0,
+        steps: [height * row, row, shape.out_channels],
+        weight_steps: [shape.kernel[1] * tap, tap, shape.out_group(), shape.out_channels, 1],
+    }
+}
+
+/// Convolution: y = x ⋆ w (cross-correlation, as in deep learning), overwriting `y`.
+///
+/// * `x`: `[N, H, W, c_in]`, `w`: `[kh, kw, c_in / groups, c_out]`, `y`: `[N, oh, ow, c_out]`
+/// * `scratch`: at least [`forward_scratch`] elements, of any content
+/// * cost: one multiply-add for each weight and output pixel
+///
+/// # Panics
+/// When a slice does not have the length of the shape, or the scratch is too short.
+pub fn forward<T: Real>(shape: &ConvShape, x: &[T], w: &[T], y: &mut [T], scratch: &mut [T]) {
+    forward_at(Level::detect(), shape, x, w, y, scratch);
+}
+
+/// Elements of scratch that [`forward`] needs for scalars of `size` bytes: the packed weights and a few padded rows.
+pub fn forward_scratch(shape: &ConvShape, size: usize) -> usize {
+    scratch_at(Level::detect(), shape, size)
+}
+
+pub(super) fn forward_at<T: Real>(level: Level, shape: &ConvShape, x: &[T], w: &[T], y: &mut [T], scratch: &mut [T]) {
+    shape.check();
+    assert_eq!(x.len(), shape.input_len(), "convolution: length of the input");
+    assert_eq!(w.len(), shape.weight_len(), "convolution: length of the weights");
+    assert_eq!(y.len(), shape.output_len(), "convolution: length of the output");
+    correlation(shape).run(level, x, w, Shared::new(y), scratch);
+}
+
+pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {
+    correlation(shape).scratch(level.lanes(size))
+}

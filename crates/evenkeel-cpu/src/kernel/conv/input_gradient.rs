@@ -1,0 +1,64 @@
+//! The gradient with respect to the input: correlations of the output's gradient with the transposed weights.
+
+use super::correlate::Correlation;
+use super::geometry::{Axis, ConvShape};
+use super::simd::Level;
+use super::tile::Real;
+use super::work::Shared;
+
+/// One correlation for each phase of the input positions; phases that no tap reaches come out as zeros.
+fn phases(shape: &ConvShape) -> impl Iterator<Item = Correlation> + '_ {
+    let (pixel, row) = (shape.in_channels, shape.width * shape.in_channels);
+    let tap = shape.in_group() * shape.out_channels;
+    let [down, right] = shape.stride;
+    (0..down).flat_map(move |a| (0..right).map(move |b| (a, b))).map(move |(a, b)| Correlation {
+        batch: shape.batch,
+        rows: Axis::phase(shape, 0, a),
+        columns: Axis::phase(shape, 1, b),
+        groups: shape.groups,
+        reduce: shape.out_group(),
+        produce: shape.in_group(),
+        origin: a * row + b * pixel,
+        steps: [shape.height * row, down * row, right * pixel],
+        weight_steps: [shape.kernel[1] * tap, tap, shape.out_group(), 1, shape.out_channels],
+    })
+}
+
+/// Gradient of a convolution with respect to its input, overwriting `gx`: the transpose of [`forward`](super::forward) in x.
+///
+/// * `gy`: `[N, oh, ow, c_out]`, `w`: `[kh, kw, c_in / groups, c_out]`, `gx`: `[N, H, W, c_in]`
+/// * `scratch`: at least [`input_gradient_scratch`] elements, of any content
+/// * cost: as [`forward`](super::forward)
+///
+/// # Panics
+/// When a slice does not have the length of the shape, or the scratch is too short.
+pub fn input_gradient<T: Real>(shape: &ConvShape, gy: &[T], w: &[T], gx: &mut [T], scratch: &mut [T]) {
+    input_gradient_at(Level::detect(), shape, gy, w, gx, scratch);
+}
+
+/// Elements of scratch that [`input_gradient`] needs for scalars of `size` bytes: packed weights and a few padded rows.
+pub fn input_gradient_scratch(shape: &ConvShape, size: usize) -> usize {
+    scratch_at(Level::detect(), shape, size)
+}
+
+pub(super) fn input_gradient_at<T: Real>(
+    level: Level,
+    shape: &ConvShape,
+    gy: &[T],
+    w: &[T],
+    gx: &mut [T],
+    scratch: &mut [T],
+) {
+    shape.check();
+    assert_eq!(gy.len(), shape.output_len(), "convolution: length of the output gradient");
+    assert_eq!(w.len(), shape.weight_len(), "convolution: length of the weights");
+    assert_eq!(gx.len(), shape.input_len(), "convolution: length of the input gradient");
+    let gx = Shared::new(gx);
+    for phase in phases(shape) {
+        phase.run(level, gy, w, gx, scratch);
+    }
+}
+
+pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {
+    phases(shape).map(|phase| phase.scratch(level.lanes(size))).max().unwrap_or(0)
+}

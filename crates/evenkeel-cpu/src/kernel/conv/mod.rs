@@ -1,0 +1,34 @@
+//! Convolution in two dimensions and its two gradients, channels last, without unrolling the input into a matrix.
+//!
+//! With x the input `[N, H, W, C]`, w the weights `[kh, kw, c_in / groups, c_out]` and y the output `[N, oh, ow, c_out]`,
+//!
+//! y[n, i, j, o] = Σ x[n, i · stride + a · dilation − top, j · stride + b · dilation − left, c] · w[a, b, c, o],
+//!
+//! summed over the taps (a, b) and the channels c of the group of o; outside the input x is zero. [`input_gradient`] and
+//! [`weight_gradient`] are the transposes of this map, linear in x and in w.
+//!
+//! Every call costs N · oh · ow · kh · kw · (c_in / groups) · c_out multiply-adds, in any direction, and is cut into pieces that
+//! depend on the shape alone: the result has the same bits on any number of threads. It differs between instruction sets only
+//! by the rounding of other vector widths (weight gradient) and of an unfused multiply-add (portable).
+//!
+//! Where to start reading: `tile` has the inner loops, `correlate` what surrounds them for the output and the input gradient,
+//! `weight_gradient` for the weights. Forward and input gradient are one piece of code: the input gradient of a convolution
+//! with stride s is s² correlations with stride 1, one for each phase of the input positions.
+
+mod copy;
+mod correlate;
+mod forward;
+mod geometry;
+mod input_gradient;
+mod simd;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod weight_gradient;
+mod work;
+
+pub use forward::{forward, forward_scratch};
+pub use geometry::ConvShape;
+pub use input_gradient::{input_gradient, input_gradient_scratch};
+pub use tile::Real;
+pub use weight_gradient::{weight_gradient, weight_gradient_scratch};

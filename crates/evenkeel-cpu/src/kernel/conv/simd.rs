@@ -1,0 +1,228 @@
+//! Vectors of each instruction set behind one trait, and which of them this processor has.
+
+/// A vector of scalars in registers.
+///
+/// # Safety
+/// Every method may only run on a processor with the instruction set of the implementing type; the pointers must be valid for
+/// the lanes they read or write.
+pub(super) trait Lanes: Copy {
+    /// What a lane holds.
+    type Scalar: Copy;
+    /// Scalars in a vector.
+    const N: usize;
+    /// A vector of zeros.
+    unsafe fn zero() -> Self;
+    /// The scalar at `at` in every lane.
+    unsafe fn splat(at: *const Self::Scalar) -> Self;
+    /// `N` scalars from `at`, without alignment.
+    unsafe fn load(at: *const Self::Scalar) -> Self;
+    /// `self · factor + sum`.
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
+    /// `N` scalars to `at`.
+    unsafe fn store(self, at: *mut Self::Scalar);
+    /// The first `count <= N` scalars to `at`.
+    unsafe fn store_first(self, at: *mut Self::Scalar, count: usize);
+}
+
+/// An instruction set, from the fastest down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// 512-bit vectors.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// 256-bit vectors with fused multiply-add.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// Small arrays, left to the compiler.
+    Portable,
+}
+
+impl Level {
+    /// The best level of this processor; the answer is cached by the standard library.
+    pub(super) fn detect() -> Level {
+        Level::available()[0]
+    }
+
+    /// Every level this processor can run, from the fastest down.
+    pub(super) fn available() -> &'static [Level] {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                return &[Level::Avx512, Level::Avx2, Level::Portable];
+            }
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return &[Level::Avx2, Level::Portable];
+            }
+        }
+        &[Level::Portable]
+    }
+
+    /// Scalars of `size` bytes in one vector.
+    pub(super) fn lanes(self, size: usize) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => 64 / size,
+            _ => 32 / size,
+        }
+    }
+
+    /// Most accumulator rows for tiles of one and of two vectors, bounded by the registers: rows · vectors + vectors + 1.
+    pub(super) fn tile_rows(self) -> [usize; 2] {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => [24, 14],
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => [12, 6],
+            Level::Portable => [4, 2],
+        }
+    }
+}
+
+/// Eight (f32) or four (f64) scalars: two 128-bit registers where the compiler finds nothing better.
+#[derive(Clone, Copy)]
+pub(super) struct Array<T, const N: usize>([T; N]);
+
+macro_rules! array_lanes {
+    ($scalar:ty, $n:literal) => {
+        impl Lanes for Array<$scalar, $n> {
+            type Scalar = $scalar;
+            const N: usize = $n;
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                Array([0.0; $n])
+            }
+            #[inline(always)]
+            unsafe fn splat(at: *const $scalar) -> Self {
+                // SAFETY: `at` is valid for one scalar (trait contract).
+                Array([unsafe { *at }; $n])
+            }
+            #[inline(always)]
+            unsafe fn load(at: *const $scalar) -> Self {
+                // SAFETY: `at` is valid for N scalars (trait contract); an array of scalars needs no more than their alignment.
+                Array(unsafe { *at.cast::<[$scalar; $n]>() })
+            }
+            #[inline(always)]
+            unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+                // Without the instruction, a fused multiply-add is a call into the C library for each lane.
+                let fused = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+                let one = |a: $scalar, b: $scalar, c: $scalar| if fused { a.mul_add(b, c) } else { a * b + c };
+                Array(std::array::from_fn(|lane| one(self.0[lane], factor.0[lane], sum.0[lane])))
+            }
+            #[inline(always)]
+            unsafe fn store(self, at: *mut $scalar) {
+                // SAFETY: `at` is valid for N scalars (trait contract).
+                unsafe { *at.cast::<[$scalar; $n]>() = self.0 };
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, at: *mut $scalar, count: usize) {
+                for (lane, &value) in self.0.iter().enumerate().take(count) {
+                    // SAFETY: `at` is valid for `count` scalars (trait contract).
+                    unsafe { *at.add(lane) = value };
+                }
+            }
+        }
+    };
+}
+array_lanes!(f32, 8);
+array_lanes!(f64, 4);
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    //! 256-bit and 512-bit vectors.
+
+    use std::arch::x86_64::*;
+
+    use super::Lanes;
+
+    macro_rules! x86_lanes {
+        ($vector:ty, $scalar:ty, $n:literal, $zero:ident, $set:ident, $load:ident, $fma:ident, $store:ident, $first:expr) => {
+            impl Lanes for $vector {
+                type Scalar = $scalar;
+                const N: usize = $n;
+                #[inline(always)]
+                unsafe fn zero() -> Self {
+                    // SAFETY: the caller runs on a processor with the instruction (trait contract).
+                    unsafe { $zero() }
+                }
+                #[inline(always)]
+                unsafe fn splat(at: *const $scalar) -> Self {
+                    // SAFETY: as in `zero`; `at` is valid for one scalar.
+                    unsafe { $set(*at) }
+                }
+                #[inline(always)]
+                unsafe fn load(at: *const $scalar) -> Self {
+                    // SAFETY: as in `zero`; `at` is valid for N scalars, and the load needs no alignment.
+                    unsafe { $load(at) }
+                }
+                #[inline(always)]
+                unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+                    // SAFETY: as in `zero`.
+                    unsafe { $fma(self, factor, sum) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, at: *mut $scalar) {
+                    // SAFETY: as in `load`, for writing.
+                    unsafe { $store(at, self) }
+                }
+                #[inline(always)]
+                unsafe fn store_first(self, at: *mut $scalar, count: usize) {
+                    // SAFETY: as in `zero`; lanes outside the mask are not touched, those inside are valid (trait contract).
+                    unsafe { $first(at, self, count) }
+                }
+            }
+        };
+    }
+
+    x86_lanes!(
+        __m512,
+        f32,
+        16,
+        _mm512_setzero_ps,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_fmadd_ps,
+        _mm512_storeu_ps,
+        |at, vector, count: usize| _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, vector)
+    );
+    x86_lanes!(
+        __m512d,
+        f64,
+        8,
+        _mm512_setzero_pd,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_fmadd_pd,
+        _mm512_storeu_pd,
+        |at, vector, count: usize| _mm512_mask_storeu_pd(at, ((1u32 << count) - 1) as __mmask8, vector)
+    );
+    x86_lanes!(
+        __m256,
+        f32,
+        8,
+        _mm256_setzero_ps,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_fmadd_ps,
+        _mm256_storeu_ps,
+        |at: *mut f32, vector, count: usize| {
+            let mut lanes = [0.0f32; 8];
+            _mm256_storeu_ps(lanes.as_mut_ptr(), vector);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), at, count);
+        }
+    );
+    x86_lanes!(
+        __m256d,
+        f64,
+        4,
+        _mm256_setzero_pd,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_fmadd_pd,
+        _mm256_storeu_pd,
+        |at: *mut f64, vector, count: usize| {
+            let mut lanes = [0.0f64; 4];
+            _mm256_storeu_pd(lanes.as_mut_ptr(), vector);
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), at, count);
+        }
+    );
+}
