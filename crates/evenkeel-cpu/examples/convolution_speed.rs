@@ -1,6 +1,6 @@
 //! Prints the speed of every convolution of the zoo in each direction, and its share of the multiply-add peak of this machine.
 //!
-//! `cargo run --release -p evenkeel-cpu --example convolution_speed [BATCH] [THREADS] [SECONDS]`
+//! `cargo run --release -p evenkeel-cpu --example convolution_speed [BATCH] [THREADS] [SECONDS] [f32|f64]`
 //!
 //! GFLOP/s count two operations for each weight and output pixel, multiplications with the padding included, as is usual; the
 //! share is of the fastest fused multiply-adds measured on the same threads between the layers. Minima over repetitions.
@@ -82,10 +82,31 @@ fn measure(seconds: f64, threads: usize, mut run: impl FnMut()) -> f64 {
     if threads == 1 { (now(threads) - first) / rounds } else { least }
 }
 
+/// Seconds of the three directions and the scratch of each in elements.
+fn directions<T: conv::Real + From<f32>>(shape: &ConvShape, seconds: f64, threads: usize) -> ([f64; 3], [usize; 3]) {
+    let numbers = |len: usize| (0..len).map(|i| T::from(((i * 37 % 101) as f32 - 50.0) / 50.0)).collect::<Vec<T>>();
+    let (x, w, g) = (numbers(shape.input_len()), numbers(shape.weight_len()), numbers(shape.output_len()));
+    let (mut y, mut gx, mut gw) = (g.clone(), x.clone(), w.clone());
+    let size = size_of::<T>();
+    let lengths = [
+        conv::forward_scratch(shape, size),
+        conv::input_gradient_scratch(shape, size),
+        conv::weight_gradient_scratch(shape, size),
+    ];
+    let mut scratch = vec![T::default(); lengths.into_iter().max().unwrap_or(0)];
+    let times = [
+        measure(seconds, threads, || conv::forward(shape, &x, &w, &mut y, &mut scratch)),
+        measure(seconds, threads, || conv::input_gradient(shape, &g, &w, &mut gx, &mut scratch)),
+        measure(seconds, threads, || conv::weight_gradient(shape, &x, &g, &mut gw, &mut scratch)),
+    ];
+    (times, lengths)
+}
+
 fn main() {
     let arguments: Vec<f64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let argument = |index: usize, default: f64| arguments.get(index).copied().unwrap_or(default);
     let (batch, threads, seconds) = (argument(0, 128.0) as usize, argument(1, 2.0) as usize, argument(2, 0.5));
+    let double = std::env::args().any(|word| word == "f64");
     let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else {
         eprintln!("error: cannot start {threads} threads");
         std::process::exit(1);
@@ -112,29 +133,17 @@ fn main() {
     for (name, shape) in layers {
         for _ in 0..if threads == 1 { 1 } else { 5 } {
             let sum: f64 = pool.broadcast(|_| peak_of_one_thread(threads)).into_iter().sum();
-            peak = peak.max(sum);
+            peak = peak.max(if double { sum / 2.0 } else { sum });
         }
-        let numbers = |len: usize| (0..len).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect::<Vec<f32>>();
-        let (x, w, g) = (numbers(shape.input_len()), numbers(shape.weight_len()), numbers(shape.output_len()));
-        let (mut y, mut gx, mut gw) = (g.clone(), x.clone(), w.clone());
-        let lengths = [
-            conv::forward_scratch(&shape, 4),
-            conv::input_gradient_scratch(&shape, 4),
-            conv::weight_gradient_scratch(&shape, 4),
-        ];
-        let mut scratch = vec![0.0f32; lengths.into_iter().max().unwrap_or(0)];
         let operations = 2.0 * shape.output_len() as f64 * (shape.weight_len() / shape.out_channels) as f64;
-        let times = pool.install(|| {
-            [
-                measure(seconds, threads, || conv::forward(&shape, &x, &w, &mut y, &mut scratch)),
-                measure(seconds, threads, || conv::input_gradient(&shape, &g, &w, &mut gx, &mut scratch)),
-                measure(seconds, threads, || conv::weight_gradient(&shape, &x, &g, &mut gw, &mut scratch)),
-            ]
+        let (times, lengths) = pool.install(|| match double {
+            true => directions::<f64>(&shape, seconds, threads),
+            false => directions::<f32>(&shape, seconds, threads),
         });
         rows.push((name, shape, operations, times, lengths));
     }
     println!(
-        "batch {batch}, {threads} threads, f32, peak {peak:.0} GFLOP/s; GFLOP/s and share of the peak; scratch in KiB"
+        "batch {batch}, {threads} threads, f32, peak {peak:.0} GFLOP/s; GFLOP/s and share of the peak; scratch in Ki elements"
     );
     println!("{:38}{:>16}{:>16}{:>16}   scratch", "", "forward", "input grad", "weight grad");
     for (name, shape, operations, times, lengths) in rows {
@@ -144,6 +153,6 @@ fn main() {
             let speed = operations / time / 1e9;
             print!("{speed:>9.0} {:>5.0}%", 100.0 * speed / peak);
         }
-        println!("   {:?}", lengths.map(|length| length * 4 / 1024));
+        println!("   {:?}", lengths.map(|length| length / 1024));
     }
 }

@@ -92,7 +92,7 @@ impl Correlation {
             return Layout::Images { images: self.batch.min(IMAGES[1]) };
         }
         // Small batches still make enough units for a few threads.
-        let pixels = (self.batch * rows * columns / TASKS).clamp(columns.max(16), UNIT_PIXELS);
+        let pixels = (self.batch * rows * columns / TASKS).clamp(16, UNIT_PIXELS);
         let units = Units::new(self.batch, rows, columns, pixels);
         let (images, unit_rows) = units.largest();
         let copied = images * self.rows.copy_len(unit_rows) * self.columns.copy_len(columns) * self.reduce;
@@ -112,7 +112,7 @@ impl Correlation {
 
     /// Runs the correlation.
     ///
-    /// The lengths of the slices have been checked at the entry; `y` is valid for every output pixel.
+    /// The lengths of the slices, scratch included, have been checked at the entry; `y` is valid for every output pixel.
     pub(super) fn run<T: Real>(&self, level: Level, x: &[T], w: &[T], y: Shared<T>, scratch: &mut [T]) {
         if self.batch * self.rows.outputs * self.columns.outputs * self.produce == 0 {
             return;

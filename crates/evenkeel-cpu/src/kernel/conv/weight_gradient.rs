@@ -60,7 +60,7 @@ impl Plan<'_> {
         // Every slice of input channels reads the whole output gradient and every block of output channels the whole input:
         // cut both, input channels first, as long as their slices stay large.
         let blocks = channel_blocks(shape.out_group(), lanes);
-        let wanted = TASKS.div_ceil(parts * shape.groups);
+        let wanted = (TASKS / (parts * shape.groups)).max(1);
         let (mut cuts, mut outs) = (wanted, 1);
         while cuts > 1 && channels < cuts * LEAST_SLICE && outs * 2 <= blocks {
             outs *= 2;
@@ -358,7 +358,9 @@ pub(super) fn weight_gradient_at<T: Real>(
     assert_eq!(x.len(), shape.input_len(), "convolution: length of the input");
     assert_eq!(gy.len(), shape.output_len(), "convolution: length of the output gradient");
     assert_eq!(gw.len(), shape.weight_len(), "convolution: length of the weight gradient");
-    Plan::new(shape, level.lanes(size_of::<T>())).run(level, x, gy, gw, scratch);
+    let plan = Plan::new(shape, level.lanes(size_of::<T>()));
+    assert!(scratch.len() >= plan.scratch(), "convolution: scratch is too short");
+    plan.run(level, x, gy, gw, scratch);
 }
 
 pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {
