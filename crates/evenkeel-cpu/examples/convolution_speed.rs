@@ -142,8 +142,9 @@ fn main() {
         });
         rows.push((name, shape, operations, times, lengths));
     }
+    let scalar = if double { "f64" } else { "f32" };
     println!(
-        "batch {batch}, {threads} threads, f32, peak {peak:.0} GFLOP/s; GFLOP/s and share of the peak; scratch in Ki elements"
+        "batch {batch}, {threads} threads, {scalar}, peak {peak:.0} GFLOP/s; GFLOP/s and share of the peak; scratch in Ki elements"
     );
     println!("{:38}{:>16}{:>16}{:>16}   scratch", "", "forward", "input grad", "weight grad");
     for (name, shape, operations, times, lengths) in rows {
