@@ -128,7 +128,7 @@ pub(super) fn copy_images<T: Copy + Default>(
     block: &mut [T],
 ) {
     let positions = source.height * source.width;
-    for (image, target) in block[..images * pixel].chunks_exact_mut(pixel).enumerate() {
+    for (image, target) in block[..images * pixel].chunks_exact_mut(pixel.max(1)).enumerate() {
         let at = ((first_image + image) * positions + position) * source.channels + source.from;
         copy_short(&mut target[..source.take], &source.data[at..][..source.take]);
     }

@@ -4,6 +4,8 @@
 //! along a row. *Images*: where a row is too short to fill a tile, some whole images are copied as `[row][column][image]`, and
 //! a tile runs over images at one position, so that taps in the padding cost nothing.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::copy::{Source, Unit, Units, copy_images, copy_rows};
@@ -69,9 +71,14 @@ impl Correlation {
         self.rows.taps.len() * self.columns.taps.len()
     }
 
+    /// Terms of the sum behind one output, padding included.
+    fn depth(&self) -> usize {
+        self.taps() * self.reduce
+    }
+
     /// Scalars of packed weights for one group.
     fn packed(&self, lanes: usize) -> usize {
-        self.produce.next_multiple_of(lanes) * self.taps() * self.reduce
+        self.produce.next_multiple_of(lanes) * self.depth()
     }
 
     /// Scalars from one pixel to the next in an image copy: an odd number of vectors, so that pixels spread over the cache.
@@ -85,11 +92,12 @@ impl Correlation {
             return Layout::Images { images: self.batch.min(IMAGES[1]) };
         }
         // Small batches still make enough units for a few threads.
-        let pixels = (self.batch * rows * columns / TASKS).clamp(columns.max(16), UNIT_PIXELS);
+        let pixels = (self.batch * rows * columns / TASKS).clamp(16, UNIT_PIXELS);
         let units = Units::new(self.batch, rows, columns, pixels);
         let (images, unit_rows) = units.largest();
         let copied = images * self.rows.copy_len(unit_rows) * self.columns.copy_len(columns) * self.reduce;
-        let copied = if self.rows.inside() && self.columns.inside() { 0 } else { copied };
+        let padded = self.taps() > 0 && !(self.rows.inside() && self.columns.inside());
+        let copied = if padded { copied } else { 0 };
         Layout::Rows { units, tasks: units.count().min(TASKS), copied }
     }
 
@@ -104,7 +112,7 @@ impl Correlation {
 
     /// Runs the correlation.
     ///
-    /// The lengths of the slices have been checked at the entry; `y` is valid for every output pixel.
+    /// The lengths of the slices, scratch included, have been checked at the entry; `y` is valid for every output pixel.
     pub(super) fn run<T: Real>(&self, level: Level, x: &[T], w: &[T], y: Shared<T>, scratch: &mut [T]) {
         if self.batch * self.rows.outputs * self.columns.outputs * self.produce == 0 {
             return;
@@ -125,7 +133,7 @@ impl Correlation {
     /// Packs the weights as `[group][channel block][tap][reduction][lane]`, zeros in the lanes beyond the last channel.
     fn pack<T: Real>(&self, lanes: usize, w: &[T], packed: &mut [T]) {
         let blocks = channel_blocks(self.produce, lanes);
-        let depth = self.taps() * self.reduce;
+        let depth = self.depth();
         let width = 2 * lanes * depth;
         if depth == 0 {
             return;
@@ -148,16 +156,7 @@ impl Correlation {
                     if channels < width {
                         target.fill(T::default());
                     }
-                    // A transposition, some reads of a row at a time so that the written lines stay in the cache.
-                    for from in (0..self.reduce).step_by(16) {
-                        let count = 16.min(self.reduce - from);
-                        for lane in 0..channels {
-                            let source = &w[start + lane * produce_step + from * reduce_step..];
-                            for k in 0..count {
-                                target[(from + k) * width + lane] = source[k * reduce_step];
-                            }
-                        }
-                    }
+                    transpose(&w[start..], target, [self.reduce, channels], [reduce_step, produce_step, width]);
                 }
             }
         };
@@ -251,7 +250,7 @@ impl Correlation {
         let block = channel_block(self.produce, lanes, index);
         let channels = (block.vectors * lanes).min(self.produce - block.first);
         let kernels = T::kernels(level).pixels[block.vectors - 1];
-        let weights = &packed[group * self.packed(lanes) + block.first * self.taps() * self.reduce..];
+        let weights = &packed[group * self.packed(lanes) + block.first * self.depth()..];
         let columns = self.columns.outputs;
         // Geometry of what is read: the copy, or the input itself.
         let (pixel, height, width) = if copied {
@@ -264,7 +263,8 @@ impl Correlation {
         for image in 0..unit.images {
             for row in unit.first_row..unit.first_row + unit.rows {
                 runs.clear();
-                for (t, tap) in self.rows.taps.iter().enumerate() {
+                let taps = if self.depth() == 0 { &[] } else { &self.rows.taps[..] };
+                for (t, tap) in taps.iter().enumerate() {
                     let Some(input) = self.rows.input(row, *tap) else { continue };
                     let line = if copied {
                         let above = (tap.offset - self.rows.first()) as usize;
@@ -332,35 +332,32 @@ impl Correlation {
             let images = each_images.min(self.batch - first);
             for group in 0..self.groups {
                 let source = self.source(x, group);
-                let copies: Vec<_> =
-                    copy.chunks_mut(images * pixel).take(self.rows.inputs * self.columns.inputs).enumerate().collect();
+                let copies: Vec<_> = copy
+                    .chunks_mut((images * pixel).max(1))
+                    .take(self.rows.inputs * self.columns.inputs)
+                    .enumerate()
+                    .collect();
                 each(work, copies, |(position, target)| copy_images(source, first, images, position, pixel, target));
                 // Tasks: blocks of channels, and halves of the images where there are few blocks.
                 let parts = 16usize.div_ceil(blocks).min(images.div_ceil(8));
                 let copy = &*copy;
                 each(work, (0..blocks * parts).collect::<Vec<_>>(), |task| {
                     let range = even(images, parts, task % parts);
-                    self.block_images(
-                        level,
-                        &copy[range.start * pixel..],
-                        packed,
-                        y,
-                        (first + range.start, range.len(), images * pixel),
-                        (group, task / parts),
-                    );
+                    self.block_images(level, copy, packed, y, (first, range, images * pixel), (group, task / parts));
                 });
             }
         }
     }
 
-    /// One block of channels of some images, whose copy has positions `position_step` apart.
+    /// One block of channels of some of the copied images, of which the first is image `first_image` of the batch; in the copy
+    /// positions are `position_step` apart.
     fn block_images<T: Real>(
         &self,
         level: Level,
         copy: &[T],
         packed: &[T],
         y: Shared<T>,
-        (first_image, images, position_step): (usize, usize, usize),
+        (first_image, images, position_step): (usize, Range<usize>, usize),
         (group, index): (usize, usize),
     ) {
         let lanes = level.lanes(size_of::<T>());
@@ -368,14 +365,15 @@ impl Correlation {
         let block = channel_block(self.produce, lanes, index);
         let channels = (block.vectors * lanes).min(self.produce - block.first);
         let kernels = T::kernels(level).pixels[block.vectors - 1];
-        let weights = &packed[group * self.packed(lanes) + block.first * self.taps() * self.reduce..];
+        let weights = &packed[group * self.packed(lanes) + block.first * self.depth()..];
         let rows = level.tile_rows()[block.vectors - 1];
-        let tiles = images.div_ceil(rows);
+        let tiles = images.len().div_ceil(rows);
         let mut runs = Vec::with_capacity(self.taps());
         for row in 0..self.rows.outputs {
             for column in 0..self.columns.outputs {
                 runs.clear();
-                for (t, tap) in self.rows.taps.iter().enumerate() {
+                let taps = if self.depth() == 0 { &[] } else { &self.rows.taps[..] };
+                for (t, tap) in taps.iter().enumerate() {
                     let Some(input_row) = self.rows.input(row, *tap) else { continue };
                     for (u, tap) in self.columns.taps.iter().enumerate() {
                         let Some(input_column) = self.columns.input(column, *tap) else { continue };
@@ -388,13 +386,14 @@ impl Correlation {
                 }
                 let at =
                     self.origin + row * self.steps[1] + column * self.steps[2] + group * self.produce + block.first;
-                for range in (0..tiles).map(|tile| even(images, tiles, tile)) {
+                for range in (0..tiles).map(|tile| even(images.len(), tiles, tile)) {
+                    let first = images.start + range.start;
                     let tile = PixelTile {
-                        x: copy.as_ptr().wrapping_add(range.start * pixel),
+                        x: copy.as_ptr().wrapping_add(first * pixel),
                         x_stride: pixel,
                         weights: weights.as_ptr(),
                         runs: &runs,
-                        y: y.at(at + (first_image + range.start) * self.steps[0]),
+                        y: y.at(at + (first_image + first) * self.steps[0]),
                         y_stride: self.steps[0],
                         channels,
                     };
@@ -402,6 +401,41 @@ impl Correlation {
                     // every image of the range; `weights` holds a row for every tap and reduced channel, and no other task
                     // writes these channels of these images.
                     unsafe { kernels[range.len() - 1](&tile) };
+                }
+            }
+        }
+    }
+}
+
+/// Writes `target[k · width + lane] = source[k · k_step + lane · lane_step]`, in squares that fit into registers and cache lines.
+fn transpose<T: Real>(
+    source: &[T],
+    target: &mut [T],
+    [depth, lanes]: [usize; 2],
+    [k_step, lane_step, width]: [usize; 3],
+) {
+    const SIDE: usize = 16;
+    for first in (0..depth).step_by(SIDE) {
+        for lane in (0..lanes).step_by(SIDE) {
+            let (ks, ls) = (SIDE.min(depth - first), SIDE.min(lanes - lane));
+            let source = &source[first * k_step + lane * lane_step..];
+            let target = &mut target[first * width + lane..];
+            if k_step == 1 && ks == SIDE && ls == SIDE {
+                // Through a small square: reads and writes are whole lines, and the shuffle never leaves the first cache.
+                let mut square = [[T::default(); SIDE]; SIDE];
+                for (l, line) in square.iter_mut().enumerate() {
+                    line.copy_from_slice(&source[l * lane_step..][..SIDE]);
+                }
+                for (k, line) in target.chunks_mut(width).take(SIDE).enumerate() {
+                    for (value, row) in line[..SIDE].iter_mut().zip(&square) {
+                        *value = row[k];
+                    }
+                }
+            } else {
+                for k in 0..ks {
+                    for l in 0..ls {
+                        target[k * width + l] = source[k * k_step + l * lane_step];
+                    }
                 }
             }
         }

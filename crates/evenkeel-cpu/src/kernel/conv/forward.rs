@@ -45,7 +45,9 @@ pub(super) fn forward_at<T: Real>(level: Level, shape: &ConvShape, x: &[T], w: &
     assert_eq!(x.len(), shape.input_len(), "convolution: length of the input");
     assert_eq!(w.len(), shape.weight_len(), "convolution: length of the weights");
     assert_eq!(y.len(), shape.output_len(), "convolution: length of the output");
-    correlation(shape).run(level, x, w, Shared::new(y), scratch);
+    let correlation = correlation(shape);
+    assert!(scratch.len() >= correlation.scratch(level.lanes(size_of::<T>())), "convolution: scratch is too short");
+    correlation.run(level, x, w, Shared::new(y), scratch);
 }
 
 pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {

@@ -55,6 +55,7 @@ pub(super) fn input_gradient_at<T: Real>(
     assert_eq!(gx.len(), shape.input_len(), "convolution: length of the input gradient");
     let gx = Shared::new(gx);
     for phase in phases(shape) {
+        assert!(scratch.len() >= phase.scratch(level.lanes(size_of::<T>())), "convolution: scratch is too short");
         phase.run(level, gy, w, gx, scratch);
     }
 }

@@ -14,6 +14,13 @@
 //! Where to start reading: `tile` has the inner loops, `correlate` what surrounds them for the output and the input gradient,
 //! `weight_gradient` for the weights. Forward and input gradient are one piece of code: the input gradient of a convolution
 //! with stride s is s² correlations with stride 1, one for each phase of the input positions.
+//!
+//! # Cost model
+//! Along rows of at least 6 outputs, tiles run along the row over a copy of a few input rows, in which the columns of the kernel
+//! and the channels form one contiguous sum. Shorter rows (VGG's 4×4 and 2×2) would leave tiles half empty and multiply mostly
+//! padding: with 8 images or more, tiles run over images at one position instead and skip the taps in the padding. This is
+//! faster there than a matrix product over an unrolled input could be, so there is no separate path for matrix products; 1×1
+//! convolutions without padding read the input in place and are bound by memory.
 
 mod copy;
 mod correlate;

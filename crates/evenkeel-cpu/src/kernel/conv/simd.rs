@@ -16,6 +16,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn splat(at: *const Self::Scalar) -> Self;
     /// `N` scalars from `at`, without alignment.
     unsafe fn load(at: *const Self::Scalar) -> Self;
+    /// The first `count <= N` scalars from `at`, zeros in the other lanes.
+    unsafe fn load_first(at: *const Self::Scalar, count: usize) -> Self;
+    /// `self + other`.
+    unsafe fn add(self, other: Self) -> Self;
     /// `self · factor + sum`.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
     /// `N` scalars to `at`.
@@ -102,6 +106,19 @@ macro_rules! array_lanes {
                 Array(unsafe { *at.cast::<[$scalar; $n]>() })
             }
             #[inline(always)]
+            unsafe fn load_first(at: *const $scalar, count: usize) -> Self {
+                let mut lanes = [0.0; $n];
+                for (lane, value) in lanes.iter_mut().enumerate().take(count) {
+                    // SAFETY: `at` is valid for `count` scalars (trait contract).
+                    *value = unsafe { *at.add(lane) };
+                }
+                Array(lanes)
+            }
+            #[inline(always)]
+            unsafe fn add(self, other: Self) -> Self {
+                Array(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+            }
+            #[inline(always)]
             unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
                 // Without the instruction, a fused multiply-add is a call into the C library for each lane.
                 let fused = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
@@ -135,7 +152,7 @@ pub(super) mod x86 {
     use super::Lanes;
 
     macro_rules! x86_lanes {
-        ($vector:ty, $scalar:ty, $n:literal, $zero:ident, $set:ident, $load:ident, $fma:ident, $store:ident, $first:expr) => {
+        ($vector:ty, $scalar:ty, $n:literal, $zero:ident, $set:ident, $load:ident, $fma:ident, $store:ident, $add:ident, $first:expr, $load_first:expr) => {
             impl Lanes for $vector {
                 type Scalar = $scalar;
                 const N: usize = $n;
@@ -153,6 +170,16 @@ pub(super) mod x86 {
                 unsafe fn load(at: *const $scalar) -> Self {
                     // SAFETY: as in `zero`; `at` is valid for N scalars, and the load needs no alignment.
                     unsafe { $load(at) }
+                }
+                #[inline(always)]
+                unsafe fn load_first(at: *const $scalar, count: usize) -> Self {
+                    // SAFETY: as in `zero`; lanes outside the mask are not read, those inside are valid (trait contract).
+                    unsafe { $load_first(at, count) }
+                }
+                #[inline(always)]
+                unsafe fn add(self, other: Self) -> Self {
+                    // SAFETY: as in `zero`.
+                    unsafe { $add(self, other) }
                 }
                 #[inline(always)]
                 unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
@@ -182,7 +209,9 @@ pub(super) mod x86 {
         _mm512_loadu_ps,
         _mm512_fmadd_ps,
         _mm512_storeu_ps,
-        |at, vector, count: usize| _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, vector)
+        _mm512_add_ps,
+        |at, vector, count: usize| _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, vector),
+        |at, count: usize| _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at)
     );
     x86_lanes!(
         __m512d,
@@ -193,7 +222,9 @@ pub(super) mod x86 {
         _mm512_loadu_pd,
         _mm512_fmadd_pd,
         _mm512_storeu_pd,
-        |at, vector, count: usize| _mm512_mask_storeu_pd(at, ((1u32 << count) - 1) as __mmask8, vector)
+        _mm512_add_pd,
+        |at, vector, count: usize| _mm512_mask_storeu_pd(at, ((1u32 << count) - 1) as __mmask8, vector),
+        |at, count: usize| _mm512_maskz_loadu_pd(((1u32 << count) - 1) as __mmask8, at)
     );
     x86_lanes!(
         __m256,
@@ -204,10 +235,16 @@ pub(super) mod x86 {
         _mm256_loadu_ps,
         _mm256_fmadd_ps,
         _mm256_storeu_ps,
+        _mm256_add_ps,
         |at: *mut f32, vector, count: usize| {
             let mut lanes = [0.0f32; 8];
             _mm256_storeu_ps(lanes.as_mut_ptr(), vector);
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), at, count);
+        },
+        |at: *const f32, count: usize| {
+            let mut lanes = [0.0f32; 8];
+            std::ptr::copy_nonoverlapping(at, lanes.as_mut_ptr(), count);
+            _mm256_loadu_ps(lanes.as_ptr())
         }
     );
     x86_lanes!(
@@ -219,10 +256,16 @@ pub(super) mod x86 {
         _mm256_loadu_pd,
         _mm256_fmadd_pd,
         _mm256_storeu_pd,
+        _mm256_add_pd,
         |at: *mut f64, vector, count: usize| {
             let mut lanes = [0.0f64; 4];
             _mm256_storeu_pd(lanes.as_mut_ptr(), vector);
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), at, count);
+        },
+        |at: *const f64, count: usize| {
+            let mut lanes = [0.0f64; 4];
+            std::ptr::copy_nonoverlapping(at, lanes.as_mut_ptr(), count);
+            _mm256_loadu_pd(lanes.as_ptr())
         }
     );
 }

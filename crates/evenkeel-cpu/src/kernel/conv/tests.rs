@@ -89,7 +89,7 @@ fn check(shape: &ConvShape) {
     let longest = 1
         + shape.output_len() / shape.out_channels.max(1)
         + shape.kernel[0] * shape.kernel[1] * shape.in_channels.max(shape.out_channels);
-    let scale = (longest as f64).sqrt() * 4.0;
+    let scale = longest as f64;
     for &level in Level::available() {
         let double = compute(level, shape, &x, &w, &g, f64::NAN);
         let float = compute(level, shape, &x32, &w32, &g32, f32::NAN);
@@ -148,6 +148,30 @@ fn layers_of_the_zoo_agree_with_seven_loops() {
     check(&square(9, 1, [130, 31], 3));
     check(&square(130, 1, [16, 10], 1));
     check(&square(1, 28, [1, 8], 5));
+    check(&ConvShape { stride: [2; 2], ..square(1, 45, [3, 20], 7) });
+    check(&ConvShape { height: 3, width: 300, ..square(2, 3, [2, 40], 3) });
+}
+
+#[test]
+fn every_instruction_set_agrees_with_the_portable_code() {
+    for shape in [square(3, 12, [20, 50], 3), square(9, 4, [40, 70], 3)] {
+        let [x, w, g] = operands(&shape);
+        let portable = compute(Level::Portable, &shape, &x, &w, &g, f64::NAN);
+        for &level in Level::available() {
+            let other = compute(level, &shape, &x, &w, &g, f64::NAN);
+            for (a, b) in portable.iter().flatten().zip(other.iter().flatten()) {
+                assert!((a - b).abs() <= 1e-12, "{level:?}: {b} instead of {a} for {shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "scratch is too short")]
+fn scratch_that_is_too_short_is_refused() {
+    let shape = square(3, 9, [5, 7], 3);
+    let [x, w, mut y] = operands(&shape);
+    forward(&shape, &x, &w, &mut y, &mut vec![0.0; forward_scratch(&shape, 8) - 1]);
 }
 
 #[test]

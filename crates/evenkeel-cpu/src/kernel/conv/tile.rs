@@ -56,8 +56,10 @@ pub(super) struct WeightTile<'a, T> {
     pub(super) stretches: &'a [Stretch],
     /// Pixels of a stretch.
     pub(super) pixels: usize,
-    /// Rows × width sums, dense.
-    pub(super) out: *mut T,
+    /// Where each weight row of the tile is added.
+    pub(super) targets: &'a [*mut T],
+    /// Channels to add, at most the width of the tile.
+    pub(super) channels: usize,
 }
 
 /// A compiled tile of output pixels.
@@ -69,7 +71,7 @@ pub(super) type PixelKernel<T> = unsafe fn(&PixelTile<'_, T>);
 /// A compiled tile of the weight gradient.
 ///
 /// # Safety
-/// As [`PixelKernel`], with `out` valid for rows × width scalars.
+/// As [`PixelKernel`], with a target valid for `channels` scalars for each row of the tile.
 pub(super) type WeightKernel<T> = unsafe fn(&WeightTile<'_, T>);
 
 /// The tiles of one instruction set and scalar: index by vectors − 1, then by rows − 1.
@@ -85,7 +87,6 @@ unsafe fn pixel_tile<L: Lanes, const P: usize, const V: usize>(tile: &PixelTile<
         let mut sums = [[L::zero(); V]; P];
         let stride = tile.x_stride;
         for run in tile.runs {
-            // Three pixels share a pointer: base, base + stride, base + 2 · stride are all addressing modes.
             let mut x = tile.x.add(run.x);
             let mut weights = tile.weights.add(run.row * V * L::N);
             for _ in 0..run.len {
@@ -138,9 +139,15 @@ unsafe fn weight_tile<L: Lanes, const M: usize, const V: usize>(tile: &WeightTil
                 gradient = gradient.add(V * L::N);
             }
         }
-        for (m, sums) in sums.iter().enumerate() {
-            for (v, sum) in sums.iter().enumerate() {
-                sum.store(tile.out.add((m * V + v) * L::N));
+        for (sums, &target) in sums.iter().zip(tile.targets) {
+            for (v, &sum) in sums.iter().enumerate() {
+                let target = target.wrapping_add(v * L::N);
+                if tile.channels == V * L::N {
+                    L::load(target).add(sum).store(target);
+                } else {
+                    let count = tile.channels.saturating_sub(v * L::N).min(L::N);
+                    L::load_first(target, count).add(sum).store_first(target, count);
+                }
             }
         }
     }
@@ -192,21 +199,23 @@ mod x86 {
 }
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+    use super::{Kernels, Level};
+
+    pub trait Sealed: Sized + 'static {
+        /// The tiles for an instruction set that this processor has; out of reach for other crates, as its types are.
+        #[allow(private_interfaces)]
+        fn kernels(level: Level) -> &'static Kernels<Self>;
+    }
 }
+pub(super) use sealed::Sealed;
 
 /// The scalars the kernels are compiled for: `f32` and `f64`.
-pub trait Real:
-    sealed::Sealed + Copy + Default + Send + Sync + std::ops::AddAssign + std::fmt::Debug + PartialEq + 'static
-{
-    #[doc(hidden)]
-    #[allow(private_interfaces)]
-    fn kernels(level: Level) -> &'static Kernels<Self>;
-}
+pub trait Real: Sealed + Copy + Default + Send + Sync + std::ops::AddAssign + std::fmt::Debug + PartialEq {}
 
-impl Real for f32 {
+impl Real for f32 {}
+impl Real for f64 {}
+
+impl Sealed for f32 {
     #[allow(private_interfaces)]
     fn kernels(level: Level) -> &'static Kernels<f32> {
         match level {
@@ -219,7 +228,7 @@ impl Real for f32 {
     }
 }
 
-impl Real for f64 {
+impl Sealed for f64 {
     #[allow(private_interfaces)]
     fn kernels(level: Level) -> &'static Kernels<f64> {
         match level {

@@ -18,12 +18,14 @@ const UNIT_PIXELS: usize = 256;
 const TASKS: usize = 16;
 /// Most scalars in partial sums.
 const PARTIAL: usize = 1 << 18;
+/// Input channels below which a slice costs more copies than it gives parallelism.
+const LEAST_SLICE: usize = 32;
 /// Rows shorter than this are summed over images instead, so that taps in the padding cost nothing.
 const SHORT_ROW: usize = 6;
 /// Fewest images worth summing over.
 const IMAGES: usize = 8;
-/// Scalars of the largest tile: rows × vectors × lanes.
-const TILE: usize = 28 * 16;
+/// Rows of the largest tile.
+const MOST_ROWS: usize = 24;
 
 struct Plan<'a> {
     shape: &'a ConvShape,
@@ -37,6 +39,8 @@ struct Plan<'a> {
     /// Parts of the input channels of a group, each of at most `slice` channels.
     slices: usize,
     slice: usize,
+    /// Parts of the output channels of a group, each of some blocks.
+    outs: usize,
     /// Scalars of the input's copy of one task, and of the output gradient's.
     copied: [usize; 2],
 }
@@ -53,8 +57,17 @@ impl Plan<'_> {
         };
         let parts = (PARTIAL / shape.weight_len().max(1)).clamp(1, TASKS).min(units.count().max(1));
         let channels = shape.in_group();
-        let wanted = TASKS.div_ceil(parts * shape.groups).min(channels.div_ceil(4)).max(1);
-        let slice = channels.div_ceil(wanted).next_multiple_of(4).min(channels.max(1));
+        // Every slice of input channels reads the whole output gradient and every block of output channels the whole input:
+        // cut both, input channels first, as long as their slices stay large.
+        let blocks = channel_blocks(shape.out_group(), lanes);
+        let wanted = (TASKS / (parts * shape.groups)).max(1);
+        let (mut cuts, mut outs) = (wanted, 1);
+        while cuts > 1 && channels < cuts * LEAST_SLICE && outs * 2 <= blocks {
+            outs *= 2;
+            cuts = wanted.div_ceil(outs);
+        }
+        let cuts = cuts.min(channels.div_ceil(4)).max(1);
+        let slice = channels.div_ceil(cuts).next_multiple_of(4).min(channels).max(1);
         let (images, unit_rows) = units.largest();
         let copied = if over_images {
             images * shape.height * shape.width * slice
@@ -72,12 +85,13 @@ impl Plan<'_> {
             parts,
             slices: channels.div_ceil(slice),
             slice,
+            outs,
             copied: [copied, gradient],
         }
     }
 
     fn tasks(&self) -> usize {
-        self.parts * self.slices * self.shape.groups
+        self.parts * self.slices * self.outs * self.shape.groups
     }
 
     fn scratch(&self) -> usize {
@@ -85,7 +99,7 @@ impl Plan<'_> {
     }
 
     fn run<T: Real>(&self, level: Level, x: &[T], gy: &[T], gw: &mut [T], scratch: &mut [T]) {
-        if self.units.count() == 0 || gw.is_empty() {
+        if x.is_empty() || gy.is_empty() || gw.is_empty() {
             gw.fill(T::default());
             return;
         }
@@ -97,7 +111,8 @@ impl Plan<'_> {
         each(work, tasks, |(task, copies)| {
             let (part, rest) = (task % self.parts, task / self.parts);
             let target = if part == 0 { first } else { Shared::from_raw(others.at((part - 1) * length)) };
-            self.task(level, x, gy, target, copies, part, rest % self.slices, rest / self.slices);
+            let (out, rest) = (rest % self.outs, rest / self.outs);
+            self.task(level, x, gy, target, copies, [part, out, rest % self.slices, rest / self.slices]);
         });
         if self.parts > 1 {
             let partial = &*partial;
@@ -112,8 +127,7 @@ impl Plan<'_> {
         }
     }
 
-    /// The pixels of one part for one slice of input channels.
-    #[allow(clippy::too_many_arguments)]
+    /// The pixels of one part, for one slice of input channels and some blocks of output channels of a group.
     fn task<T: Real>(
         &self,
         level: Level,
@@ -121,9 +135,7 @@ impl Plan<'_> {
         gy: &[T],
         target: Shared<T>,
         copies: &mut [T],
-        part: usize,
-        slice: usize,
-        group: usize,
+        [part, out, slice, group]: [usize; 4],
     ) {
         let shape = self.shape;
         let from = slice * self.slice;
@@ -136,16 +148,18 @@ impl Plan<'_> {
             from: group * shape.in_group() + from,
             take,
         };
+        let lanes = level.lanes(size_of::<T>());
+        let blocks = even(channel_blocks(shape.out_group(), lanes), self.outs, out);
+        let owned = blocks.start * 2 * lanes..(blocks.end * 2 * lanes).min(shape.out_group());
         for row in 0..shape.kernel[0] * shape.kernel[1] {
             for channel in from..from + take {
                 let at = (row * shape.in_group() + channel) * shape.out_channels + group * shape.out_group();
-                for column in at..at + shape.out_group() {
-                    // SAFETY: the element is inside the weights, and only this task writes the rows of its channels.
-                    unsafe { *target.at(column) = T::default() };
+                for column in owned.clone() {
+                    // SAFETY: the element is inside the weights, and only this task writes these channels.
+                    unsafe { *target.at(at + column) = T::default() };
                 }
             }
         }
-        let lanes = level.lanes(size_of::<T>());
         let (x_copy, gradient) = copies.split_at_mut(self.copied[0]);
         let mut stretches = Vec::new();
         for unit in even(self.units.count(), self.parts, part).map(|unit| self.units.get(unit)) {
@@ -157,13 +171,13 @@ impl Plan<'_> {
             } else {
                 copy_rows(source, &self.rows, &self.columns, unit, take, x_copy);
             }
-            for index in 0..channel_blocks(shape.out_group(), lanes) {
+            for index in blocks.clone() {
                 let block = channel_block(shape.out_group(), lanes, index);
                 let width = block.vectors * lanes;
                 let channels = width.min(shape.out_group() - block.first);
                 let first = group * shape.out_group() + block.first;
                 self.pack_gradient(gy, unit, first, channels, width, gradient);
-                let mut sums = Sums { level, target, gradient, x: x_copy, group, from, take, first, channels };
+                let mut sums = Sums { level, target, gradient, x: x_copy, from, take, first, channels };
                 for t in 0..self.rows.taps.len() {
                     self.tap_row(unit, t, &mut sums, block.vectors, &mut stretches);
                 }
@@ -272,34 +286,30 @@ impl Plan<'_> {
             return;
         }
         let shape = self.shape;
-        let lanes = sums.level.lanes(size_of::<T>());
         let kernels = T::kernels(sums.level).weights[vectors - 1];
         let most = sums.level.tile_rows()[vectors - 1];
         let rows = taps * sums.take;
         let tiles = rows.div_ceil(most);
-        let mut out = [T::default(); TILE];
+        let mut targets = [std::ptr::null_mut(); MOST_ROWS];
         for range in (0..tiles).map(|tile| even(rows, tiles, tile)) {
+            for (row, target) in range.clone().zip(&mut targets) {
+                let (tap, channel) = (u + row / sums.take, row % sums.take);
+                let tap = self.rows.taps[t].index * shape.kernel[1] + self.columns.taps[tap].index;
+                let at = (tap * shape.in_group() + sums.from + channel) * shape.out_channels + sums.first;
+                *target = sums.target.at(at);
+            }
             let tile = WeightTile {
                 x: sums.x.as_ptr().wrapping_add(range.start),
                 x_stride,
                 gradient: sums.gradient.as_ptr(),
                 stretches,
                 pixels,
-                out: out.as_mut_ptr(),
+                targets: &targets[..range.len()],
+                channels: sums.channels,
             };
             // SAFETY: `level` was detected on this processor; the stretches stay inside the copies for every pixel and row of
-            // the tile, and `out` holds the largest tile.
+            // the tile; the targets lie inside the weights, and only this task writes these channels.
             unsafe { kernels[range.len() - 1](&tile) };
-            for (row, out) in range.zip(out.chunks_exact(vectors * lanes)) {
-                let (tap, channel) = (u + row / sums.take, row % sums.take);
-                let tap = self.rows.taps[t].index * shape.kernel[1] + self.columns.taps[tap].index;
-                let at = (tap * shape.in_group() + sums.from + channel) * shape.out_channels + sums.first;
-                // SAFETY: the row lies inside the weights, and only this task writes the rows of its channels.
-                let target = unsafe { std::slice::from_raw_parts_mut(sums.target.at(at), sums.channels) };
-                for (target, &value) in target.iter_mut().zip(out) {
-                    *target += value;
-                }
-            }
         }
     }
 }
@@ -310,7 +320,6 @@ struct Sums<'a, T> {
     target: Shared<T>,
     gradient: &'a [T],
     x: &'a [T],
-    group: usize,
     /// Input channels within the group.
     from: usize,
     take: usize,
@@ -349,7 +358,9 @@ pub(super) fn weight_gradient_at<T: Real>(
     assert_eq!(x.len(), shape.input_len(), "convolution: length of the input");
     assert_eq!(gy.len(), shape.output_len(), "convolution: length of the output gradient");
     assert_eq!(gw.len(), shape.weight_len(), "convolution: length of the weight gradient");
-    Plan::new(shape, level.lanes(size_of::<T>())).run(level, x, gy, gw, scratch);
+    let plan = Plan::new(shape, level.lanes(size_of::<T>()));
+    assert!(scratch.len() >= plan.scratch(), "convolution: scratch is too short");
+    plan.run(level, x, gy, gw, scratch);
 }
 
 pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {
