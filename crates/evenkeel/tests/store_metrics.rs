@@ -145,7 +145,6 @@ fn metrics_that_are_no_regular_file_are_refused() {
 
 proptest! {
     #[test]
-    #[ignore = "holds with the feature `float_roundtrip` of serde_json: `--features serde_json/float_roundtrip`"]
     fn every_number_comes_back_bit_for_bit(bits in any::<u64>()) {
         let (_folder, run) = run();
         let value = f64::from_bits(bits);

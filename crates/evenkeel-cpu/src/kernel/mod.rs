@@ -1,3 +1,9 @@
-//! The loops that do the arithmetic: the only place in the workspace with `unsafe` code.
+//! The loops that do the arithmetic. `unsafe` lives here and nowhere else.
 
 pub mod conv;
+pub(crate) mod fused;
+pub(crate) mod instruction_set;
+pub(crate) mod matmul;
+pub(crate) mod real;
+pub(crate) mod rows;
+pub(crate) mod window;
