@@ -1,0 +1,34 @@
+//! `evenkeel models` and `evenkeel data`.
+
+use crate::output::{Output, grouped};
+use evenkeel::Result;
+use serde_json::json;
+
+pub(crate) fn models(output: &Output) -> Result<()> {
+    let models = evenkeel::models::catalogue();
+    let width = models.iter().map(|model| model.form.len()).max().unwrap_or(0);
+    let lines: String = models.iter().map(|model| format!("{:width$}  {}\n", model.form, model.description)).collect();
+    output.text(&lines)?;
+    output.document(&json!({ "models": models }))
+}
+
+pub(crate) fn data(output: &Output) -> Result<()> {
+    let sets = evenkeel::data::catalogue();
+    let width = sets.iter().map(|set| set.form.len()).max().unwrap_or(0);
+    let lines: String = sets
+        .iter()
+        .map(|set| {
+            let [height, columns, channels] = set.image_shape;
+            format!(
+                "{:width$}  {} ({height}×{columns}×{channels}, {} classes, {} training and {} test samples)\n",
+                set.form,
+                set.description,
+                set.classes,
+                grouped(set.train as u64),
+                grouped(set.test as u64),
+            )
+        })
+        .collect();
+    output.text(&lines)?;
+    output.document(&json!({ "data": sets }))
+}

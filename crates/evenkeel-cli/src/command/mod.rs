@@ -1,0 +1,8 @@
+//! One file a command.
+
+pub(crate) mod export;
+pub(crate) mod list;
+pub(crate) mod measure;
+pub(crate) mod report;
+pub(crate) mod train;
+mod words;

@@ -1,0 +1,277 @@
+//! `evenkeel train`.
+
+use crate::arguments::{Common, Train};
+use crate::interrupt;
+use crate::output::{Output, bytes, duration, grouped};
+use evenkeel::config::{Config, Override};
+use evenkeel::experiment::{Experiment, config_of};
+use evenkeel::optim::Sgd;
+use evenkeel::store::{Run, fresh_run_dir};
+use evenkeel::train::{Event, Observer, Outcome, Trainer, train};
+use evenkeel::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+/// Where runs go unless said otherwise.
+const RUNS: &str = "runs";
+
+pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()> {
+    let overrides = overrides(flags, common)?;
+    if flags.resume {
+        return resume(flags, &overrides, output);
+    }
+    let config = match &flags.config {
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|error| Error::io("read the configuration", path, &error))?;
+            Config::resolve(Some((path, &text)), &overrides)?
+        }
+        None => Config::resolve(None, &overrides)?,
+    };
+    let experiment = Experiment::new(config)?;
+    if flags.plan {
+        return plan(&experiment, output);
+    }
+    let interrupted = interrupt::flag()?;
+    let dir = match &flags.out {
+        Some(dir) => dir.clone(),
+        None => fresh_run_dir(Path::new(RUNS), &run_name(&experiment))?,
+    };
+    let result = follow(&experiment, &dir, false, output, interrupted);
+    if result.is_err() && flags.out.is_none() {
+        // A run that was refused leaves no empty folder behind; one that holds anything stays.
+        let _ = fs::remove_dir(&dir);
+    }
+    result
+}
+
+fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> {
+    if flags.config.is_some() {
+        return Err(Error::input("a resumed run has its own configuration")
+            .hint("leave the file out; single keys change with `--set key=value`"));
+    }
+    let dir = match &flags.out {
+        Some(dir) => dir.clone(),
+        None => newest_run(Path::new(RUNS))?,
+    };
+    let run = Run::open(&dir)?;
+    let (before, config) = (config_of(&run, &[])?, config_of(&run, overrides)?);
+    refuse_other_run(&before, &config)?;
+    let experiment = Experiment::new(config)?;
+    if flags.plan {
+        return plan(&experiment, output);
+    }
+    follow(&experiment, &dir, true, output, interrupt::flag()?)
+}
+
+/// What makes up the identity of a run cannot change under it.
+fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
+    let (old, new) = (before.to_json(), after.to_json());
+    let fixed = ["model", "norm", "activation", "loss", "dtype", "batch_size", "seed", "data", "batch_norm"];
+    for key in fixed {
+        if old[key] != new[key] {
+            return Err(Error::input(format!("{key} cannot change when a run is resumed"))
+                .detail("expected", &old[key])
+                .detail("got", &new[key])
+                .hint("train a new run with `--out DIR`"));
+        }
+    }
+    Ok(())
+}
+
+fn overrides(flags: &Train, common: &Common) -> Result<Vec<Override>> {
+    let given = [
+        ("--data", "data.source", &flags.data),
+        ("--model", "model", &flags.model),
+        ("--norm", "norm", &flags.norm),
+        ("--optimizer", "optimizer.name", &flags.optimizer),
+        ("--epochs", "epochs", &flags.epochs),
+        ("--batch-size", "batch_size", &flags.batch_size),
+        ("--lr", "optimizer.learning_rate", &flags.lr),
+    ];
+    let mut overrides: Vec<Override> = given
+        .into_iter()
+        .filter_map(|(origin, key, value)| Some(Override::flag(origin, key, value.as_ref()?)))
+        .collect();
+    overrides.extend(common.seed.map(|seed| Override::flag("--seed", "seed", seed)));
+    for text in &flags.set {
+        overrides.push(Override::set(text)?);
+    }
+    Ok(overrides)
+}
+
+fn run_name(experiment: &Experiment) -> String {
+    format!("{}-{}", experiment.config.model.name, experiment.dataset.name)
+}
+
+/// The run whose metrics were written last.
+fn newest_run(base: &Path) -> Result<PathBuf> {
+    let modified = |dir: &Path| -> Option<SystemTime> { fs::metadata(dir.join("metrics")).ok()?.modified().ok() };
+    let entries = fs::read_dir(base).map_err(|error| Error::io("look for runs", base, &error))?;
+    let runs = entries.filter_map(|entry| Some(entry.ok()?.path())).filter_map(|dir| Some((modified(&dir)?, dir)));
+    runs.max().map(|(_, dir)| dir).ok_or_else(|| {
+        Error::input("there is no run to resume")
+            .detail("file", base.display())
+            .hint("name one with `--out DIR`, or start one with `evenkeel train`")
+    })
+}
+
+/// Prints what training would take.
+fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
+    let config = &experiment.config;
+    let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
+    let trainer = Trainer::new(&experiment.network, sgd, config.batch_size, experiment.initial_state())?;
+    let size = experiment.network.dtype().bytes();
+    let parameters = experiment.network.parameter_count();
+    let buffers: usize = experiment.network.buffers().iter().map(|info| info.shape.elements()).sum();
+    let (weights, state, arena) = (parameters * size, (parameters + buffers) * size, trainer.arena_bytes());
+    output.text(&format!(
+        "parameters       {:>12}  {}\noptimiser state  {:>12}  {}\nactivations      {:>12}  {}\npeak of a step   {:>12}  {}\n",
+        grouped(parameters as u64),
+        bytes(weights),
+        grouped((parameters + buffers) as u64),
+        bytes(state),
+        "",
+        bytes(arena),
+        "",
+        bytes(weights + state + arena),
+    ))?;
+    output.document(&json!({
+        "parameters": parameters,
+        "parameter_bytes": weights,
+        "optimizer_bytes": state,
+        "activation_bytes": arena,
+        "peak_bytes": weights + state + arena,
+    }))
+}
+
+fn follow(
+    experiment: &Experiment,
+    dir: &Path,
+    resume: bool,
+    output: &Output,
+    interrupted: Arc<AtomicBool>,
+) -> Result<()> {
+    let config = &experiment.config;
+    output.note(&format!(
+        "{} on {} ({} training and {} test samples), norm {}",
+        config.model,
+        config.data.source,
+        grouped(experiment.dataset.train.len() as u64),
+        grouped(experiment.dataset.test.len() as u64),
+        config.norm.word(),
+    ));
+    let mut watcher = Watcher::new(output, config.epochs, interrupted);
+    let outcome = train(experiment, dir, resume, &mut watcher);
+    watcher.bar.finish_and_clear();
+    let outcome = outcome?;
+    output.text(&summary(&outcome, config))?;
+    let mut document = json!(outcome);
+    document["converged"] = json!(watcher.converged);
+    output.document(&document)?;
+    output.note(&format!("report  {}", outcome.report.display()));
+    Ok(())
+}
+
+fn summary(outcome: &Outcome, config: &Config) -> String {
+    let mut text = format!(
+        "run            {}\nsteps          {}\nseconds        {:.1}\ntrain loss     {:.6}\ntest loss      {:.6}\ntest accuracy  {:.4}\n",
+        outcome.run.display(),
+        outcome.steps,
+        outcome.seconds,
+        outcome.train_loss,
+        outcome.test_loss,
+        outcome.test_accuracy
+    );
+    if let Some(lambda) = outcome.lambda_max {
+        text += &format!("lambda_max     {lambda:.4}  (norm mode {})\n", config.measure.norm_mode.word());
+    }
+    text
+}
+
+/// Shows a progress bar on a terminal, one line an epoch elsewhere.
+struct Watcher<'o> {
+    output: &'o Output,
+    bar: ProgressBar,
+    epochs: usize,
+    interrupted: Arc<AtomicBool>,
+    converged: bool,
+}
+
+impl<'o> Watcher<'o> {
+    fn new(output: &'o Output, epochs: usize, interrupted: Arc<AtomicBool>) -> Self {
+        let bar = if output.shows_progress() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let template = if output.has_color() {
+            "{bar:30.cyan} {pos}/{len}  {msg}  {per_sec}  {eta} left"
+        } else {
+            "{bar:30} {pos}/{len}  {msg}  {per_sec}  {eta} left"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸ ").with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A line that cannot be formatted is not shown.
+                    let _ = write!(out, "{:.1} steps/s", state.per_sec());
+                },
+            ));
+        }
+        Watcher { output, bar, epochs, interrupted, converged: true }
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| self.output.note(text));
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Started { run, step, steps, parameters } => {
+                self.bar.set_length(*steps);
+                self.bar.set_position(*step);
+                self.bar.reset_eta();
+                let from = if *step > 0 { format!(", from step {step}") } else { String::new() };
+                self.line(&format!(
+                    "{} parameters, {} steps{from}, into {}",
+                    grouped(*parameters as u64),
+                    grouped(*steps),
+                    run.display()
+                ));
+            }
+            Event::Step { step, result } => {
+                self.bar.set_position(*step);
+                self.bar.set_message(format!("loss {:.4}  accuracy {:.3}", result.loss, result.accuracy));
+            }
+            Event::Epoch { epoch, train, test } => {
+                let width = self.epochs.to_string().len();
+                self.line(&format!(
+                    "epoch {epoch:>width$}/{}  train loss {:.4}  accuracy {:.4}  test loss {:.4}  accuracy {:.4}",
+                    self.epochs, train.loss, train.accuracy, test.loss, test.accuracy
+                ));
+            }
+            Event::Measured(measurement) => {
+                let Some(top) = measurement.top() else { return };
+                self.converged &= top.converged;
+                let state = if top.converged { "" } else { ", not converged" };
+                self.line(&format!(
+                    "step {}  lambda_max {:.4}  (2/lr {:.4}; {} samples, norm mode {}, {}{state})",
+                    measurement.step,
+                    top.value,
+                    2.0 / measurement.learning_rate,
+                    measurement.samples,
+                    measurement.norm_mode,
+                    duration(measurement.seconds)
+                ));
+            }
+            Event::Warning(text) => self.line(&format!("warning: {text}")),
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,65 @@
+//! Reading the few flags that are words outside a configuration, and finding a run's checkpoint.
+
+use evenkeel::config::{NormMode, Precision};
+use evenkeel::experiment::Experiment;
+use evenkeel::graph::DType;
+use evenkeel::store::{Checkpoint, Run};
+use evenkeel::{Error, Result, nearest};
+
+pub(crate) fn norm_mode(word: &str) -> Result<NormMode> {
+    let found = NormMode::ALL.iter().find(|mode| mode.word() == word);
+    found.copied().ok_or_else(|| unknown("--norm-mode", word, NormMode::WORDS))
+}
+
+pub(crate) fn dtype(word: &str) -> Result<DType> {
+    match Precision::ALL.iter().find(|precision| precision.word() == word) {
+        Some(Precision::F32) => Ok(DType::F32),
+        Some(Precision::F64) => Ok(DType::F64),
+        None => Err(unknown("--dtype", word, Precision::WORDS)),
+    }
+}
+
+fn unknown(flag: &str, word: &str, words: &[&str]) -> Error {
+    let error = Error::input(format!("{flag} does not know '{word}'"))
+        .detail("expected", format!("one of {}", words.join(", ")))
+        .detail("got", word);
+    match nearest(word, words.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean '{near}'?")),
+        None => error,
+    }
+}
+
+/// A run's experiment in the asked type, and the checkpoint of a step (the newest without one).
+pub(crate) fn load(run: &Run, step: Option<u64>, precision: Option<&str>) -> Result<(Experiment, u64, Checkpoint)> {
+    let precision = precision.map(dtype).transpose()?;
+    let mut experiment = Experiment::new(evenkeel::experiment::config_of(run, &[])?)?;
+    if let Some(precision) = precision {
+        experiment = experiment.in_dtype(precision)?;
+    }
+    let (step, checkpoint) = match step {
+        Some(step) => {
+            let steps = run.checkpoint_steps()?;
+            if !steps.contains(&step) {
+                let known = steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Error::input(format!("the run has no checkpoint of step {step}"))
+                    .detail("file", run.checkpoint_dir(step).display())
+                    .detail("expected", format!("one of {known}"))
+                    .hint("leave out `--step` for the newest"));
+            }
+            (step, run.load_checkpoint(step)?)
+        }
+        None => {
+            let latest = run.load_latest()?;
+            match (latest.found, latest.broken.into_iter().next()) {
+                (Some(found), _) => found,
+                (None, Some(broken)) => return Err(broken),
+                (None, None) => {
+                    return Err(Error::input("the run has no checkpoint yet")
+                        .detail("file", run.checkpoints_dir().display())
+                        .hint("train first, or wait for the first checkpoint"));
+                }
+            }
+        }
+    };
+    Ok((experiment, step, checkpoint))
+}

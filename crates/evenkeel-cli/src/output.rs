@@ -1,0 +1,99 @@
+//! Where words go: data to stdout, all else to stderr.
+
+use crate::arguments::Common;
+use evenkeel::{Error, Result};
+use serde_json::Value;
+use std::io::{IsTerminal, Write};
+
+/// How to talk.
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    terminal: bool,
+    color: bool,
+}
+
+impl Output {
+    pub(crate) fn new(common: &Common) -> Output {
+        let terminal = std::io::stderr().is_terminal();
+        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Output { json: common.json, quiet: common.quiet, terminal, color }
+    }
+
+
+    /// Whether progress bars make sense.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.terminal && !self.quiet
+    }
+
+    pub(crate) fn has_color(&self) -> bool {
+        self.color
+    }
+
+    /// Data for a reader: printed unless JSON was asked for.
+    pub(crate) fn text(&self, text: &str) -> Result<()> {
+        if self.json { Ok(()) } else { print(text) }
+    }
+
+    /// Data for a program: printed when JSON was asked for.
+    pub(crate) fn document(&self, value: &Value) -> Result<()> {
+        if self.json { print(&format!("{value:#}\n")) } else { Ok(()) }
+    }
+
+    /// Something beside the data: where files went, what comes next.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            // Notes that cannot be shown are not worth failing for.
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    /// What went wrong; also when quiet.
+    pub(crate) fn error(&self, error: &Error) {
+        let label = if self.color { "\x1b[1;31merror\x1b[0m" } else { "error" };
+        let _ = writeln!(std::io::stderr(), "{label}: {error}");
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever read us has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Error::input("cannot write to stdout").detail("got", error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Seconds for a reader: `41 s`, `2 min 05 s`, `0.3 s`.
+pub(crate) fn duration(seconds: f64) -> String {
+    if seconds < 9.95 {
+        format!("{seconds:.1} s")
+    } else if seconds < 120.0 {
+        format!("{seconds:.0} s")
+    } else {
+        format!("{} min {:02} s", (seconds / 60.0) as u64, (seconds % 60.0) as u64)
+    }
+}
+
+/// A count with thousands set apart.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut result = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position) % 3 == 0 {
+            result.push(',');
+        }
+        result.push(digit);
+    }
+    result
+}
+
+/// Bytes for a reader.
+pub(crate) fn bytes(count: usize) -> String {
+    let units = [(1usize << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.iter().find(|(size, _)| count >= *size) {
+        Some((size, unit)) => format!("{:.1} {unit}", count as f64 / *size as f64),
+        None => format!("{count} bytes"),
+    }
+}
