@@ -20,7 +20,6 @@ impl Output {
         Output { json: common.json, quiet: common.quiet, terminal, color }
     }
 
-
     /// Whether progress bars make sense.
     pub(crate) fn shows_progress(&self) -> bool {
         self.terminal && !self.quiet

@@ -219,6 +219,13 @@ impl Layout {
                 _ => {}
             }
         }
+        // Inputs that are also outputs are copied at the end, so nothing may overwrite them before.
+        for (_, node) in function.outputs() {
+            let value = base_of(nodes, node.index());
+            if layout.fixed[value].is_some() {
+                layout.read[value] = Some(steps.len());
+            }
+        }
         for (output, (_, node)) in function.outputs().iter().enumerate() {
             let value = base_of(nodes, node.index());
             let donated =

@@ -206,16 +206,19 @@ impl Program {
         }
     }
 
-    /// Copies what could not be computed where the caller wants it.
+    /// Copies what could not be computed where the caller wants it. All is read before anything is written: an output may
+    /// hold a donated input that another output wants.
     pub(crate) fn finish(&mut self, memory: &[Memory]) {
         let nodes = self.function.nodes();
-        for &(value, output) in &self.copies {
+        let read = |&(value, output): &(usize, usize)| {
             let bytes = nodes[value].shape.elements() * nodes[value].dtype.bytes();
-            let target = memory[nodes.len() + output];
-            if memory[value].0 != target.0 {
-                // SAFETY: both hold the value's bytes, in different buffers.
-                unsafe { memory[value].0.copy_to_nonoverlapping(target.0, bytes) };
-            }
+            // SAFETY: the value's memory holds its bytes, and nobody writes them now.
+            (output, unsafe { slice::<u8>(memory[value], bytes) }.to_vec())
+        };
+        let copies: Vec<(usize, Vec<u8>)> = self.copies.iter().map(read).collect();
+        for (output, bytes) in copies {
+            // SAFETY: the output's memory has the value's size, and no slice of it is alive.
+            unsafe { slice_mut::<u8>(memory[nodes.len() + output], bytes.len()) }.copy_from_slice(&bytes);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Node, NodeId, Var};
+use crate::op::{Constant, Op};
 use crate::shape::{DType, Shape};
 use crate::simplify;
 use std::fmt;
@@ -66,6 +67,20 @@ impl Function {
         &self.outputs
     }
 
+    /// Floating-point operations of all products and convolutions, a multiply-add counted as two.
+    pub fn flops(&self) -> u64 {
+        let flops = |node: &Node| match &node.op {
+            Op::Conv(geometry) | Op::ConvInputGradient(geometry) | Op::ConvWeightGradient(geometry) => geometry.flops(),
+            &Op::MatMul { transpose_lhs, .. } => {
+                let lhs = &self.nodes[node.inputs[0].index()].shape;
+                let inner = lhs[lhs.len() - if transpose_lhs { 2 } else { 1 }];
+                2 * (node.shape.elements() as u64).saturating_mul(inner as u64)
+            }
+            _ => 0,
+        };
+        self.nodes.iter().map(flops).fold(0, u64::saturating_add)
+    }
+
     /// The position of an input by name.
     pub fn input_index(&self, name: &str) -> Option<usize> {
         self.inputs.iter().position(|input| input.name == name)
@@ -84,8 +99,8 @@ impl fmt::Display for Function {
             let operands: Vec<String> = node.inputs.iter().map(|id| format!("%{}", id.0)).collect();
             write!(f, "%{index} = {}({}) {} {}", node.op.name(), operands.join(", "), node.dtype, node.shape)?;
             match &node.op {
-                crate::op::Op::Constant(crate::op::Constant::Splat(value)) => write!(f, " = {value}")?,
-                crate::op::Op::Input(input) => write!(f, " = {}", self.inputs[*input].name)?,
+                Op::Constant(Constant::Splat(value)) => write!(f, " = {value}")?,
+                Op::Input(input) => write!(f, " = {}", self.inputs[*input].name)?,
                 _ => {}
             }
             writeln!(f, "{}{}", if node.scope.is_empty() { "" } else { " in " }, node.scope)?;

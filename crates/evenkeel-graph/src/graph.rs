@@ -7,7 +7,7 @@ use crate::tensor::Tensor;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
-use std::rc::Rc;
+
 use std::sync::Arc;
 
 /// The place of a node in its graph.
@@ -44,9 +44,9 @@ pub struct Node {
     /// The element type of its value.
     pub dtype: DType,
     /// The place in the model it belongs to, e.g. `layer2.0.conv1`; empty outside any scope.
-    pub scope: Rc<str>,
+    pub scope: Arc<str>,
     /// The value's own name, if it was given one.
-    pub name: Option<Rc<str>>,
+    pub name: Option<Arc<str>>,
     /// Which transformation made it.
     pub pass: Pass,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Input {
 pub struct Graph {
     nodes: RefCell<Vec<Node>>,
     inputs: RefCell<Vec<Input>>,
-    scope: RefCell<Rc<str>>,
+    scope: RefCell<Arc<str>>,
     pass: Cell<Pass>,
     error: RefCell<Option<Error>>,
 }
@@ -77,7 +77,7 @@ pub struct Var<'g> {
 /// While this lives, traced values belong to a place in the model; see [`Graph::scope`].
 pub struct Scope<'g> {
     graph: &'g Graph,
-    outer: Rc<str>,
+    outer: Arc<str>,
 }
 
 impl Drop for Scope<'_> {
@@ -126,7 +126,7 @@ impl Graph {
     #[must_use = "the scope ends when the guard is dropped"]
     pub fn scope(&self, name: &str) -> Scope<'_> {
         let outer = self.scope.borrow().clone();
-        let inner: Rc<str> = if outer.is_empty() { name.into() } else { format!("{outer}.{name}").into() };
+        let inner: Arc<str> = if outer.is_empty() { name.into() } else { format!("{outer}.{name}").into() };
         *self.scope.borrow_mut() = inner;
         Scope { graph: self, outer }
     }

@@ -11,6 +11,9 @@ use crate::{Error, Result, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
 use std::time::Instant;
 
+/// Floating-point operations a measurement may take to be made along the way unasked: some seconds on one core.
+const CHEAP_MEASUREMENT: u64 = 200_000_000_000;
+
 /// The data and the network of a configuration.
 pub struct Experiment {
     /// What it was made from.
@@ -37,7 +40,18 @@ impl Experiment {
         let dataset = data::load(&config.data.source.parse()?, &options)?;
         let precision = dtype(config.dtype);
         let network = network(&config, &dataset, precision)?;
-        Ok(Experiment { config, dataset, network })
+        let mut experiment = Experiment { config, dataset, network };
+        experiment.choose_interval();
+        Ok(experiment)
+    }
+
+    /// Where the configuration leaves it open: ten measurements over the run when each takes seconds, else none.
+    fn choose_interval(&mut self) {
+        // A Hessian product takes about 8 forward passes, Lanczos about 25 products.
+        let cost = self.network.flops().saturating_mul(200 * self.measured_samples() as u64);
+        let steps = (self.dataset.train.len() / self.config.batch_size.max(1)).saturating_mul(self.config.epochs);
+        let chosen = if cost <= CHEAP_MEASUREMENT { steps.div_ceil(10) } else { 0 };
+        self.config.measure.every.get_or_insert(chosen);
     }
 
     /// The same experiment computed in another type.

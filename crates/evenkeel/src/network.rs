@@ -16,6 +16,7 @@ pub struct Network {
     norm: NormSettings,
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
+    flops: u64,
 }
 
 /// The numbers of a network: parameters and buffers in the order of [`Network::parameters`] and [`Network::buffers`].
@@ -80,9 +81,11 @@ impl Network {
         norm: NormSettings,
     ) -> Result<Network> {
         let input_shape = input_shape.to_vec();
-        let mut network = Network { model, input_shape, dtype, loss, norm, parameters: vec![], buffers: vec![] };
+        let mut network =
+            Network { model, input_shape, dtype, loss, norm, parameters: vec![], buffers: vec![], flops: 0 };
         let graph = Graph::new();
         let traced = network.trace(&graph, 2, NormMode::Running)?;
+        network.flops = graph.function(&[("logits", traced.logits)])?.flops() / 2;
         let (parameters, buffers) = (traced.cx.parameters(), traced.cx.buffers());
         network.parameters = parameters.into_iter().map(|(info, _)| info).collect();
         network.buffers = buffers.into_iter().map(|(info, ..)| info).collect();
@@ -102,6 +105,11 @@ impl Network {
     /// How many numbers the parameters are.
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(|info| info.shape.elements()).sum()
+    }
+
+    /// Floating-point operations of one sample's way forward, products and convolutions only.
+    pub fn flops(&self) -> u64 {
+        self.flops
     }
 
     /// The floating-point type of parameters and activations.

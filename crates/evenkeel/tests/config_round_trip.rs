@@ -75,7 +75,7 @@ prop_compose! {
 
 prop_compose! {
     fn measuring()(
-        every: usize,
+        every in prop::option::of(any::<usize>()),
         start_and_end: bool,
         top in 1..=usize::MAX / 2,
         more in 0..usize::MAX / 2,
@@ -204,7 +204,6 @@ fn the_defaults_are_written_in_a_fixed_order() {
     epsilon = 1e-5
 
     [measure]
-    every = 0
     start_and_end = true
     top = 1
     samples = 500

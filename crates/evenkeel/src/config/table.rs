@@ -212,8 +212,8 @@ settings! {
 
     /// Sharpness measured while training goes on: the largest eigenvalues of the Hessian of the loss.
     measure: MeasureConfig {
-        /// Steps from one measurement to the next; 0: none on the way.
-        every: usize = 0;
+        /// Steps from one measurement to the next; 0: none on the way; left out: ten over the run where they are cheap, else none.
+        every: Option<usize> = None;
         /// Measure before the first step and after the last one.
         start_and_end: bool = true;
         /// How many eigenvalues, from the largest down.

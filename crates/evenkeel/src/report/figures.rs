@@ -64,7 +64,7 @@ fn loss(facts: &Facts) -> Result<Figure> {
         id: "loss",
         title: "Loss",
         caption: format!(
-            "Mean loss of each training batch, and of the whole sets at the end of each epoch{smoothing}."
+            "Mean loss of each training batch; per epoch, its mean over the epoch's batches and the loss over the whole test set{smoothing}."
         ),
         wide: false,
         plot: json(&plot)?,

@@ -230,7 +230,7 @@ impl<'e> Session<'e> {
                 epoch: self.progress.step as f64 / self.steps_per_epoch as f64,
                 values,
             })?;
-            let every = measure.every as u64;
+            let every = measure.every.unwrap_or(0) as u64;
             let last = self.progress.step == self.steps;
             if every > 0 && self.progress.step % every == 0 && !(last && measure.start_and_end) {
                 self.measure(observer)?;
