@@ -1,0 +1,146 @@
+//! The training loop: resumed runs end in the same bits, measurements change nothing, divergence is told with its place.
+
+use evenkeel::ErrorKind;
+use evenkeel::config::{Config, Override};
+use evenkeel::experiment::Experiment;
+use evenkeel::store::{Checkpoint, Run};
+use evenkeel::train::{Event, Observer, train};
+use std::path::Path;
+
+fn experiment(settings: &[&str]) -> Experiment {
+    let base = ["model=mlp:12", "epochs=3", "data.limit=320", "data.test_limit=40", "measure.samples=40"];
+    let overrides: Vec<Override> = base.iter().chain(settings).map(|text| Override::set(text).unwrap()).collect();
+    Experiment::new(Config::resolve(None, &overrides).unwrap()).unwrap()
+}
+
+/// Stops after so many more steps.
+struct StopAfter(u64);
+
+impl Observer for StopAfter {
+    fn event(&mut self, event: &Event) {
+        if let Event::Step { .. } = event {
+            self.0 = self.0.saturating_sub(1);
+        }
+    }
+    fn interrupted(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+fn last(dir: &Path) -> (u64, Checkpoint) {
+    Run::open(dir).unwrap().load_latest().unwrap().found.unwrap()
+}
+
+/// All metrics but the clock.
+fn metrics(dir: &Path) -> Vec<(u64, Vec<(String, u64)>)> {
+    let records = Run::open(dir).unwrap().metrics().unwrap().records;
+    let timeless = |values: Vec<(String, f64)>| {
+        values.into_iter().filter(|(name, _)| name != "seconds").map(|(name, value)| (name, value.to_bits())).collect()
+    };
+    records.into_iter().map(|record| (record.step, timeless(record.values))).collect()
+}
+
+#[test]
+fn a_run_interrupted_at_many_steps_ends_in_the_bits_of_one_never_interrupted() {
+    let experiment = experiment(&["measure.every=4", "optimizer.weight_decay=1e-3"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let expected = train(&experiment, &whole, false, &mut ()).unwrap();
+    let mut resume = false;
+    let outcome = loop {
+        match train(&experiment, &broken, resume, &mut StopAfter(2)) {
+            Ok(outcome) => break outcome,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}"),
+        }
+        resume = true;
+    };
+    let (one, other) = (last(&whole), last(&broken));
+    assert_eq!(one.0, other.0);
+    assert_eq!(one.1.parameters, other.1.parameters);
+    assert_eq!(one.1.buffers, other.1.buffers);
+    assert_eq!(one.1.optimizer, other.1.optimizer);
+    assert_eq!(metrics(&whole), metrics(&broken));
+    assert_eq!(
+        (expected.train_loss.to_bits(), expected.test_loss.to_bits(), expected.lambda_max.map(f64::to_bits)),
+        (outcome.train_loss.to_bits(), outcome.test_loss.to_bits(), outcome.lambda_max.map(f64::to_bits))
+    );
+}
+
+#[test]
+fn a_run_that_is_resumed_when_done_changes_nothing() {
+    let experiment = experiment(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let first = train(&experiment, &dir, false, &mut ()).unwrap();
+    let again = train(&experiment, &dir, true, &mut ()).unwrap();
+    assert_eq!((first.steps, first.test_loss.to_bits()), (again.steps, again.test_loss.to_bits()));
+    assert_eq!(first.train_loss.to_bits(), again.train_loss.to_bits());
+}
+
+#[test]
+fn measuring_along_the_way_does_not_change_what_is_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (with, without) = (folder.path().join("with"), folder.path().join("without"));
+    train(&experiment(&["measure.every=3"]), &with, false, &mut ()).unwrap();
+    train(&experiment(&["measure.every=0", "measure.start_and_end=false"]), &without, false, &mut ()).unwrap();
+    assert_eq!(last(&with).1.parameters, last(&without).1.parameters);
+    assert_eq!(last(&with).1.buffers, last(&without).1.buffers);
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let on = |threads: usize| {
+        let dir = folder.path().join(format!("{threads}"));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| train(&experiment(&["model=mlp:300-40", "epochs=1"]), &dir, false, &mut ()).unwrap());
+        (last(&dir).1.parameters, metrics(&dir))
+    };
+    let one = on(1);
+    assert_eq!(one, on(2));
+    assert_eq!(one, on(4));
+}
+
+#[test]
+fn divergence_is_told_with_step_and_layer_and_keeps_a_finite_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let experiment = experiment(&["norm=none", "optimizer.lr=1e12", "measure.start_and_end=false"]);
+    let error = train(&experiment, &dir, false, &mut ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Numerical);
+    let text = error.to_string();
+    assert!(text.contains("at step ") && text.contains("first ") && text.contains("--resume --out"), "{text}");
+    assert!(text.contains("fc1") || text.contains("head") || text.contains("loss"), "{text}");
+    let (_, checkpoint) = last(&dir);
+    let state = experiment.state_of(&checkpoint).unwrap();
+    assert!(state.parameters.iter().all(|tensor| tensor.to_f64().iter().all(|value| value.is_finite())));
+    assert!(dir.join("report.html").exists());
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let error = train(&experiment(&["batch_size=321"]), &dir, false, &mut ()).unwrap_err();
+    assert!(error.to_string().contains("at most 320"), "{error}");
+    assert!(!dir.exists());
+}
+
+#[test]
+fn images_too_small_for_a_network_are_refused() {
+    let overrides = [Override::set("model=vgg11").unwrap()];
+    let error = Experiment::new(Config::resolve(None, &overrides).unwrap()).err().unwrap();
+    assert!(error.to_string().contains("too small for vgg11"), "{error}");
+}
+
+#[test]
+fn squared_loss_and_every_schedule_learn_the_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, schedule) in ["constant", "step", "cosine"].into_iter().enumerate() {
+        let name = format!("schedule.name={schedule}");
+        let settings = ["loss=squared", "optimizer.lr=0.02", "epochs=5", "schedule.step_epochs=2", &name];
+        let dir = folder.path().join(number.to_string());
+        let outcome = train(&experiment(&settings), &dir, false, &mut ()).unwrap();
+        assert!(outcome.test_accuracy > 0.6, "{schedule}: {}", outcome.test_accuracy);
+    }
+}
