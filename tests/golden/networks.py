@@ -1,0 +1,228 @@
+"""The zoo in PyTorch, with Evenkeel's parameter paths, and the way from one layout to the other.
+
+A network takes images as Evenkeel stores them, [N, H, W, C], and its parameters have the paths of Evenkeel's; only their
+layouts are PyTorch's. `to_torch` and `from_torch` convert one tensor.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+WIDTHS = {"mlp": [512, 512], "deep-linear": [64, 64]}
+ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}
+
+
+def to_torch(tensor):
+    """[in, out] -> [out, in]; [kh, kw, in, out] -> [out, in, kh, kw]; vectors and numbers stay."""
+    if tensor.ndim == 2:
+        return tensor.transpose(0, 1).contiguous()
+    return tensor.permute(3, 2, 0, 1).contiguous() if tensor.ndim == 4 else tensor
+
+
+def from_torch(tensor):
+    """The inverse of `to_torch`."""
+    if tensor.ndim == 2:
+        return tensor.transpose(0, 1).contiguous()
+    return tensor.permute(2, 3, 1, 0).contiguous() if tensor.ndim == 4 else tensor
+
+
+class Norms:
+    """Makes the normalization layers of a network."""
+
+    def __init__(self, kind, epsilon=1e-5, momentum=0.1):
+        if kind not in ("none", "batch"):
+            raise ValueError(f"norm '{kind}' is not known here")
+        self.kind, self.epsilon, self.momentum = kind, epsilon, momentum
+
+    def make(self, channels, dims):
+        if self.kind == "none":
+            return nn.Identity()
+        layer = nn.BatchNorm1d if dims == 1 else nn.BatchNorm2d
+        return layer(channels, eps=self.epsilon, momentum=self.momentum)
+
+
+class Mlp(nn.Module):
+    """fc1, norm1, activation, fc2, .., head; without an activation: a product of matrices without biases."""
+
+    def __init__(self, inputs, widths, norms, activation, classes):
+        super().__init__()
+        self.activation = activation
+        self.layers = len(widths)
+        for number, width in enumerate(widths, 1):
+            setattr(self, f"fc{number}", nn.Linear(inputs, width, bias=activation is not None))
+            setattr(self, f"norm{number}", norms.make(width, 1))
+            inputs = width
+        self.head = nn.Linear(inputs, classes, bias=activation is not None)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        for number in range(1, self.layers + 1):
+            x = getattr(self, f"norm{number}")(getattr(self, f"fc{number}")(x))
+            if self.activation is not None:
+                x = self.activation(x)
+        return self.head(x)
+
+
+class Vgg11(nn.Module):
+    """8 convolutions of 3x3 with relu, 5 max pools, head."""
+
+    LAYERS = [(64, True), (128, True), (256, False), (256, True), (512, False), (512, True), (512, False), (512, True)]
+
+    def __init__(self, image, norms, classes):
+        super().__init__()
+        height, width, channels = image
+        self.features = nn.Module()
+        for number, (out, pool) in enumerate(self.LAYERS, 1):
+            conv = nn.Conv2d(channels, out, 3, padding=1, bias=norms.kind == "none")
+            setattr(self.features, f"conv{number}", conv)
+            setattr(self.features, f"norm{number}", norms.make(out, 2))
+            channels = out
+            if pool:
+                height, width = height // 2, width // 2
+        self.head = nn.Linear(height * width * channels, classes)
+
+    def forward(self, x):
+        x = x.permute(0, 3, 1, 2)
+        for number, (_, pool) in enumerate(self.LAYERS, 1):
+            x = getattr(self.features, f"conv{number}")(x)
+            x = F.relu(getattr(self.features, f"norm{number}")(x))
+            if pool:
+                x = F.max_pool2d(x, 2)
+        return self.head(x.permute(0, 2, 3, 1).flatten(1))
+
+
+class Block(nn.Module):
+    """relu(norm2(conv2(relu(norm1(conv1(x))))) + shortcut(x))"""
+
+    def __init__(self, inputs, out, stride, norms):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, out, 3, stride, 1, bias=False)
+        self.norm1 = norms.make(out, 2)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.norm2 = norms.make(out, 2)
+        self.downsample = None
+        if stride != 1 or inputs != out:
+            self.downsample = nn.Module()
+            self.downsample.conv = nn.Conv2d(inputs, out, 1, stride, bias=False)
+            self.downsample.norm = norms.make(out, 2)
+
+    def forward(self, x):
+        inner = F.relu(self.norm1(self.conv1(x)))
+        inner = self.norm2(self.conv2(inner))
+        if self.downsample is not None:
+            x = self.downsample.norm(self.downsample.conv(x))
+        return F.relu(inner + x)
+
+
+class ResNet20(nn.Module):
+    """conv1, 3 stages of 3 blocks with widths 16, 32, 64, mean over space, head."""
+
+    def __init__(self, image, norms, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(image[2], 16, 3, padding=1, bias=False)
+        self.norm1 = norms.make(16, 2)
+        inputs = 16
+        for stage, width in enumerate((16, 32, 64), 1):
+            blocks = []
+            for index in range(3):
+                blocks.append(Block(inputs, width, 2 if stage > 1 and index == 0 else 1, norms))
+                inputs = width
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = F.relu(self.norm1(self.conv1(x.permute(0, 3, 1, 2))))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.head(x.mean((2, 3)))
+
+
+def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1):
+    """A network of the zoo in float64 for images of shape (H, W, C); `model` is written as on the command line."""
+    name, _, widths = model.partition(":")
+    widths = [int(width) for width in widths.split("-")] if widths else WIDTHS.get(name, [])
+    norms = Norms(norm, epsilon, momentum)
+    inputs = 1
+    for extent in image:
+        inputs *= extent
+    if name == "mlp":
+        network = Mlp(inputs, widths, norms, ACTIVATIONS[activation], classes)
+    elif name == "deep-linear":
+        network = Mlp(inputs, widths, norms, None, classes)
+    elif name == "vgg11":
+        network = Vgg11(image, norms, classes)
+    elif name == "resnet20":
+        network = ResNet20(image, norms, classes)
+    else:
+        raise ValueError(f"model '{name}' is not in the zoo")
+    return network.double()
+
+
+def buffers(network):
+    """The buffers that Evenkeel has too: PyTorch also counts the batches."""
+    return {path: buffer for path, buffer in network.named_buffers() if not path.endswith("num_batches_tracked")}
+
+
+def load(network, values):
+    """Sets parameters and buffers from a mapping of paths to tensors in Evenkeel's layout; all of them must be there."""
+    own = {**dict(network.named_parameters()), **buffers(network)}
+    if missing := sorted(own.keys() ^ values.keys()):
+        raise ValueError(f"only one side has {', '.join(missing)}")
+    with torch.no_grad():
+        for path, tensor in own.items():
+            value = to_torch(values[path].double())
+            if value.shape != tensor.shape:
+                raise ValueError(f"{path} has shape {tuple(value.shape)} in the file, {tuple(tensor.shape)} here")
+            tensor.copy_(value)
+
+
+def mean_loss(loss, logits, labels):
+    """Cross-entropy, or half the squared distance to the one-hot label; mean over the samples."""
+    if loss == "cross-entropy":
+        return F.cross_entropy(logits, labels)
+    wanted = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    return ((logits - wanted) ** 2).sum(1).mean() / 2
+
+
+def bend(loss, logits, moved):
+    """The Hessian of the mean loss with respect to the logits, times `moved`, in closed form."""
+    if loss == "cross-entropy":
+        p = logits.softmax(1)
+        moved = p * (moved - (p * moved).sum(1, keepdim=True))
+    return moved / logits.shape[0]
+
+
+def derivatives(network, loss, mode, x, labels, direction):
+    """Loss, logits, gradient, Hessian product and Gauss-Newton product; mappings in Evenkeel's layout.
+
+    `mode`: "batch" takes batch norm's statistics from the batch and differentiates through them, "running" takes the running
+    ones as constants. The running statistics are left as they are.
+    """
+    kept = {path: buffer.clone() for path, buffer in buffers(network).items()}
+    network.train(mode == "batch")
+    parameters = dict(network.named_parameters())
+    values = list(parameters.values())
+    v = [to_torch(direction[path].double()) for path in parameters]
+
+    logits = network(x)
+    value = mean_loss(loss, logits, labels)
+    gradient = torch.autograd.grad(value, values, create_graph=True)
+    # Reverse over reverse: the derivative of g·v. A head that sees no curvature has no path to its parameters.
+    along = sum((g * d).sum() for g, d in zip(gradient, v))
+    hessian = torch.autograd.grad(along, values, retain_graph=True, allow_unused=True, materialize_grads=True)
+    # J v is the derivative of (Jᵀ u)·v by u, wherever u is.
+    u = torch.zeros_like(logits, requires_grad=True)
+    back = torch.autograd.grad(logits, values, u, create_graph=True)
+    (moved,) = torch.autograd.grad(sum((b * d).sum() for b, d in zip(back, v)), u, retain_graph=True)
+    gauss_newton = torch.autograd.grad(logits, values, bend(loss, logits.detach(), moved))
+
+    with torch.no_grad():
+        for path, buffer in buffers(network).items():
+            buffer.copy_(kept[path])
+    named = lambda tensors: {path: from_torch(t.detach()) for path, t in zip(parameters, tensors)}
+    return {
+        "loss": value.detach(),
+        "logits": logits.detach(),
+        "gradient": named(gradient),
+        "hessian": named(hessian),
+        "gauss_newton": named(gauss_newton),
+    }
