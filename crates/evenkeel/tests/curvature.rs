@@ -145,7 +145,7 @@ fn hessian_product_is_symmetric_for_every_layer_of_the_zoo() {
     let cases: Vec<(&str, Network)> = [NormKind::None, NormKind::Batch]
         .into_iter()
         .flat_map(|norm| {
-            let mlp = |activation| Mlp { widths: vec![9], norm, activation, classes: 5 };
+            let mlp = move |activation| Mlp { widths: vec![9], norm, activation, classes: 5 };
             let activations =
                 Activation::ALL.iter().map(move |&kind| ("mlp", Some(kind))).chain([("deep-linear", None)]);
             let dense = activations.map(move |(name, kind)| (name, network(mlp(kind), &image, Loss::CrossEntropy)));

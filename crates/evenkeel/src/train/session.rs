@@ -270,7 +270,16 @@ impl<'e> Session<'e> {
     fn measure(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let rate = self.schedule.rate(self.progress.step.min(self.steps.saturating_sub(1)));
         let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), rate);
-        let measurement = self.experiment.measure_hessian(self.trainer.state(), self.progress.step, &probe)?;
+        let measurement = match self.experiment.measure_hessian(self.trainer.state(), self.progress.step, &probe) {
+            // Where the loss overflows there is no curvature to tell, but training may go on, or say better why not.
+            Err(error) if error.kind() == ErrorKind::Numerical => {
+                let step = self.progress.step;
+                observer.event(&Event::Warning(format!("no measurement at step {step}: {}", error.what())));
+                self.lambda_max = None;
+                return Ok(());
+            }
+            measured => measured?,
+        };
         self.run.write_hessian(&measurement)?;
         self.lambda_max = measurement.top().map(|top| top.value);
         observer.event(&Event::Measured(measurement));
