@@ -258,21 +258,21 @@ impl Layout {
 
     /// Lets results of loops take over the memory of operands that nobody reads afterwards.
     fn share(&mut self, steps: &mut [Step], nodes: &[Node]) {
-        for number in 0..steps.len() {
+        for (number, step) in steps.iter().enumerate() {
             let mut given: Vec<usize> = Vec::new();
-            for value in steps[number].writes.clone() {
+            for value in step.writes.iter().copied() {
                 let same = |old: usize| {
                     nodes[old].dtype == nodes[value].dtype
                         && nodes[old].shape.elements() == nodes[value].shape.elements()
                 };
                 if self.fixed[value].is_none() {
-                    let candidate = steps[number].reads.iter().copied().find(|&old| {
+                    let candidate = step.reads.iter().copied().find(|&old| {
                         self.fixed[old].is_none()
                             && self.written[old].is_some()
                             && self.read[old] == Some(number)
                             && same(old)
                             && !given.contains(&old)
-                            && reads_in_step(&steps[number], old, value)
+                            && reads_in_step(step, old, value)
                     });
                     if let Some(old) = candidate {
                         self.takes_over[value] = Some(old);

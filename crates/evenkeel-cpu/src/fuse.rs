@@ -179,10 +179,10 @@ impl<'f> Fusion<'f> {
                     cost.instructions += costs[input].instructions;
                     cost.transcendental |= costs[input].transcendental;
                     cost.reads.extend(&costs[input].reads);
-                } else if let Some(view) = self.read(input) {
-                    if self.nodes[view.base].shape.elements() * 2 > node.shape.elements() {
-                        cost.reads.push(view.base);
-                    }
+                } else if let Some(view) = self.read(input)
+                    && self.nodes[view.base].shape.elements() * 2 > node.shape.elements()
+                {
+                    cost.reads.push(view.base);
                 }
             }
             cost.reads.sort_unstable();

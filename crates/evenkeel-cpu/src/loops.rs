@@ -167,7 +167,7 @@ impl Loop {
         let elements: usize = self.extents.iter().product();
         let partial: usize = self.outputs.iter().map(Output::partial_elements).sum();
         let chunks = (elements / CHUNK_ELEMENTS).min(MAXIMAL_CHUNKS);
-        let chunks = if partial == 0 { chunks } else { chunks.min(MAXIMAL_PARTIALS / partial) }.max(1);
+        let chunks = chunks.min(MAXIMAL_PARTIALS.checked_div(partial).unwrap_or(chunks)).max(1);
         let chunk = total.div_ceil(chunks).next_multiple_of(unit.max(1)).max(1);
         Tiling {
             slot_elements,
@@ -285,10 +285,10 @@ impl Nest {
 fn splats(group: &Group) -> Vec<f64> {
     let mut found: Vec<f64> = Vec::new();
     for source in sources(group) {
-        if let Source::Splat(value) = source {
-            if !found.iter().any(|known| known.to_bits() == value.to_bits()) {
-                found.push(*value);
-            }
+        if let Source::Splat(value) = source
+            && !found.iter().any(|known| known.to_bits() == value.to_bits())
+        {
+            found.push(*value);
         }
     }
     found
@@ -298,10 +298,10 @@ fn splats(group: &Group) -> Vec<f64> {
 fn group_iotas(group: &Group) -> Vec<usize> {
     let mut found = Vec::new();
     for source in sources(group) {
-        if let Source::Iota(axis) = source {
-            if !found.contains(axis) {
-                found.push(*axis);
-            }
+        if let Source::Iota(axis) = source
+            && !found.contains(axis)
+        {
+            found.push(*axis);
         }
     }
     found
@@ -364,10 +364,11 @@ impl Slots<'_> {
             }
             // Elementwise functions may write where they read, so an operand's slot is free for the result.
             for (place, source) in operands.iter().enumerate() {
-                if let Source::Instruction(operand) = source {
-                    if last_use[*operand] == number && !operands[..place].contains(source) {
-                        free.push(at[*operand]);
-                    }
+                if let Source::Instruction(operand) = source
+                    && last_use[*operand] == number
+                    && !operands[..place].contains(source)
+                {
+                    free.push(at[*operand]);
                 }
             }
             at[number] =

@@ -1,5 +1,6 @@
 //! Every primitive: first and second derivatives in f64 against central differences, forward against reverse, and the
 //! symmetry of the Hessian.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

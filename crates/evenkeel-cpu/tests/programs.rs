@@ -1,4 +1,5 @@
 //! Compiled programs: the same bits on any number of threads, memory handed over in place, calls that do not fit.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Curvature against closed forms and dense matrices.
+#![allow(clippy::unwrap_used)]
 
 use evenkeel::config::{Activation, Initialization, Loss, NormKind, NormMode};
 use evenkeel::curvature::{Curvature, LanczosOptions, Product};
@@ -185,7 +186,7 @@ fn the_three_norm_modes_agree_on_the_loss_where_their_statistics_do_but_not_on_c
     let network = network(small_mlp(NormKind::Batch), &[5], Loss::CrossEntropy);
     let state = network.initial_state(Initialization::Glorot, 2);
     let v = normal(network.parameter_count(), 4);
-    let mut of = |mode| {
+    let of = |mode| {
         let mut curvature = Curvature::new(&network, mode, samples(30, &[5], 4, 8), state.clone()).unwrap();
         (curvature.gradient().unwrap().0, curvature.hessian_product(&v).unwrap())
     };

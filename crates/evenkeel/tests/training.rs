@@ -1,4 +1,5 @@
 //! The training loop: resumed runs end in the same bits, measurements change nothing, divergence is told with its place.
+#![allow(clippy::unwrap_used)]
 
 use evenkeel::ErrorKind;
 use evenkeel::config::{Config, Override};
@@ -138,7 +139,8 @@ fn squared_loss_and_every_schedule_learn_the_digits() {
     let folder = tempfile::tempdir().unwrap();
     for (number, schedule) in ["constant", "step", "cosine"].into_iter().enumerate() {
         let name = format!("schedule.name={schedule}");
-        let settings = ["loss=squared", "optimizer.lr=0.02", "epochs=8", "batch_size=16", "schedule.step_epochs=4", &name];
+        let settings =
+            ["loss=squared", "optimizer.lr=0.02", "epochs=8", "batch_size=16", "schedule.step_epochs=4", &name];
         let dir = folder.path().join(number.to_string());
         let outcome = train(&experiment(&settings), &dir, false, &mut ()).unwrap();
         assert!(outcome.test_accuracy > 0.6, "{schedule}: {}", outcome.test_accuracy);

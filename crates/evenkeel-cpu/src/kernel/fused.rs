@@ -14,6 +14,13 @@ use std::cell::RefCell;
 #[derive(Clone, Copy)]
 pub(crate) struct Memory(pub(crate) *mut u8);
 
+impl Memory {
+    /// Where the elements start. Closures that call this capture the whole value, which may cross threads.
+    pub(crate) fn pointer<T>(self) -> *mut T {
+        self.0.cast()
+    }
+}
+
 // SAFETY: threads write disjoint parts; the executor's plan keeps what is read apart from what is written.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
@@ -265,12 +272,12 @@ unsafe fn chunk_with<T: Real>(
     }
     let mut own = regions.iter();
     for (output, memory) in nest.outputs.iter().zip(outputs) {
-        if output.keeps_first_axis() {
-            if let Some(&(start, length, at)) = own.next() {
-                for (element, &sum) in sums[at..at + length].iter().enumerate() {
-                    // SAFETY: chunks own disjoint parts of the result.
-                    unsafe { memory.0.cast::<T>().add(start + element).write(T::of(sum)) };
-                }
+        if output.keeps_first_axis()
+            && let Some(&(start, length, at)) = own.next()
+        {
+            for (element, &sum) in sums[at..at + length].iter().enumerate() {
+                // SAFETY: chunks own disjoint parts of the result.
+                unsafe { memory.0.cast::<T>().add(start + element).write(T::of(sum)) };
             }
         }
     }

@@ -82,7 +82,6 @@ impl MatMul {
             let product = if inner { task } else { batch };
             let (lhs_row, lhs_column) = if self.transpose_lhs { (1, m) } else { (k, 1) };
             let (rhs_row, rhs_column) = if self.transpose_rhs { (1, k) } else { (n, 1) };
-            let target = target;
             // SAFETY: the operands are dense batches of the extents above and every block lies inside; blocks of one
             // product write disjoint parts of it, pieces of the inner axis disjoint products in the scratch.
             unsafe {
@@ -90,7 +89,7 @@ impl MatMul {
                     rows.1 - rows.0,
                     columns.1 - columns.0,
                     depth.1 - depth.0,
-                    target.0.cast::<T>().add(product * m * n + rows.0 * n + columns.0),
+                    target.pointer::<T>().add(product * m * n + rows.0 * n + columns.0),
                     1,
                     n as isize,
                     false,

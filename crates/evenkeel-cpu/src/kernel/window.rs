@@ -119,10 +119,11 @@ fn each_window(window: &Window, mut f: impl FnMut(usize, &[(usize, usize)])) {
                     let y = (row * window.stride[0] + vertical * window.dilation[0]).checked_sub(window.padding[0][0]);
                     let x =
                         (column * window.stride[1] + horizontal * window.dilation[1]).checked_sub(window.padding[1][0]);
-                    if let (Some(y), Some(x)) = (y, x) {
-                        if y < window.input[1] && x < window.input[2] {
-                            sources.push((vertical * window.size[1] + horizontal, y * window.input[2] + x));
-                        }
+                    if let (Some(y), Some(x)) = (y, x)
+                        && y < window.input[1]
+                        && x < window.input[2]
+                    {
+                        sources.push((vertical * window.size[1] + horizontal, y * window.input[2] + x));
                     }
                 }
             }

@@ -221,7 +221,7 @@ impl<'e> Session<'e> {
                 ("gradient_norm".to_string(), result.gradient_norm),
                 ("seconds".to_string(), self.seconds()),
             ];
-            let ends_epoch = self.progress.step % self.steps_per_epoch == 0;
+            let ends_epoch = self.progress.step.is_multiple_of(self.steps_per_epoch);
             if ends_epoch {
                 values.extend(self.end_epoch(observer)?);
             }
@@ -232,11 +232,11 @@ impl<'e> Session<'e> {
             })?;
             let every = measure.every.unwrap_or(0) as u64;
             let last = self.progress.step == self.steps;
-            if every > 0 && self.progress.step % every == 0 && !(last && measure.start_and_end) {
+            if every > 0 && self.progress.step.is_multiple_of(every) && !(last && measure.start_and_end) {
                 self.measure(observer)?;
             }
             let epochs = self.progress.step / self.steps_per_epoch;
-            if ends_epoch && (last || epochs % self.config().checkpoint.every_epochs as u64 == 0) {
+            if ends_epoch && (last || epochs.is_multiple_of(self.config().checkpoint.every_epochs as u64)) {
                 self.save()?;
             }
         }

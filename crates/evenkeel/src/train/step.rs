@@ -162,9 +162,9 @@ fn program(network: &Network, sgd: Sgd, batch: usize, train: bool) -> Result<Run
         return Runner::new(&graph, &outputs, &[], false);
     }
     let rate = graph.input("learning_rate", [], network.dtype());
-    // Infinity minus itself is NaN, and nothing equals NaN: true only where both numbers are finite.
+    // Infinity times zero is NaN, and nothing equals NaN: true only where both numbers are finite.
     let sum = loss + norm;
-    let finite = (sum - sum).equal(sum.like(0.0));
+    let finite = (sum * 0.0).equal(sum.like(0.0));
     // Parameters, then velocities, then buffers: each is overwritten by what it becomes.
     let mut parameters = Vec::new();
     let mut velocities = Vec::new();
