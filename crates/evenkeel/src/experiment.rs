@@ -45,12 +45,14 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// Where the configuration leaves it open: ten measurements over the run when each takes seconds, else none.
+    /// Where the configuration leaves it open: ten measurements over the run when each takes seconds, else none; none either
+    /// where even start and end are not wanted.
     fn choose_interval(&mut self) {
         // A Hessian product takes about 8 forward passes, Lanczos about 25 products.
         let cost = self.network.flops().saturating_mul(200 * self.measured_samples() as u64);
         let steps = (self.dataset.train.len() / self.config.batch_size.max(1)).saturating_mul(self.config.epochs);
-        let chosen = if cost <= CHEAP_MEASUREMENT { steps.div_ceil(10) } else { 0 };
+        let wanted = self.config.measure.start_and_end && cost <= CHEAP_MEASUREMENT;
+        let chosen = if wanted { steps.div_ceil(10) } else { 0 };
         self.config.measure.every.get_or_insert(chosen);
     }
 
