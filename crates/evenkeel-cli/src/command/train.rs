@@ -267,7 +267,9 @@ impl Observer for Watcher<'_> {
                     duration(measurement.seconds)
                 ));
             }
-            Event::Warning(text) => self.line(&format!("warning: {text}")),
+            Event::PassedOver(broken) => {
+                self.line(&format!("warning: {}, an older one is taken", broken.what()));
+            }
         }
     }
 
