@@ -20,7 +20,6 @@ impl Output {
         Output { json: common.json, quiet: common.quiet, terminal, color }
     }
 
-
     /// Whether progress bars make sense.
     pub(crate) fn shows_progress(&self) -> bool {
         self.terminal && !self.quiet
@@ -46,6 +45,12 @@ impl Output {
             // Notes that cannot be shown are not worth failing for.
             let _ = writeln!(std::io::stderr(), "{text}");
         }
+    }
+
+    /// Something is not as it should be, and the work goes on.
+    pub(crate) fn warning(&self, text: &str) {
+        let label = if self.color { "\x1b[1;33mwarning\x1b[0m" } else { "warning" };
+        self.note(&format!("{label}: {text}"));
     }
 
     /// What went wrong; also when quiet.
@@ -76,12 +81,22 @@ pub(crate) fn duration(seconds: f64) -> String {
     }
 }
 
+/// Five digits of a number, whatever its size.
+pub(crate) fn number(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e5).contains(&size) {
+        return format!("{value:.4e}");
+    }
+    let whole = if size < 1.0 { 1 } else { size.log10() as usize + 1 };
+    format!("{value:.*}", 5usize.saturating_sub(whole))
+}
+
 /// A count with thousands set apart.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut result = String::new();
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             result.push(',');
         }
         result.push(digit);
