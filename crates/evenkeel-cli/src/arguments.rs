@@ -1,7 +1,6 @@
 //! What can be said on the command line.
 
 use clap::{Args, Parser, Subcommand};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Train, measure and report on neural networks: exact curvature, one binary, the same bits on any number of threads.
@@ -14,30 +13,38 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// Where `--help` lists what every command understands.
+const EVERYWHERE: &str = "Everywhere";
+
 /// What every command understands.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Print one JSON document on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 100)]
     pub(crate) json: bool,
     /// No progress and no hints on stderr
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE, display_order = 101)]
     pub(crate) quiet: bool,
-    /// Threads to use [default: all cores]; results do not depend on it
-    #[arg(long, global = true, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
-    /// Seed of every random choice
-    #[arg(long, global = true, value_name = "N")]
-    pub(crate) seed: Option<u64>,
+    /// Threads to use, results do not depend on it [default: all cores]
+    #[arg(
+        long, global = true, value_name = "N", allow_hyphen_values = true, help_heading = EVERYWHERE, display_order = 102,
+        value_parser = clap::value_parser!(u16).range(1..=1024),
+    )]
+    pub(crate) threads: Option<u16>,
+    /// Seed of every random choice [default: 0, or the run's]
+    #[arg(
+        long, global = true, value_name = "N", allow_hyphen_values = true, help_heading = EVERYWHERE, display_order = 103,
+    )]
+    pub(crate) seed: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Train a network, measure it and write a report
     Train(Train),
-    /// Measure a run: `evenkeel measure RUN hessian --top 5`
+    /// Measure a run, e.g. `evenkeel measure RUN hessian --top 5`
     Measure(Measure),
-    /// Write a run's report anew
+    /// Write a run's report again
     Report(Report),
     /// List the networks of the zoo
     Models,
@@ -50,20 +57,20 @@ pub(crate) enum Command {
 /// Train a network; without any argument on the embedded digits.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
-    /// A configuration file; flags and `--set` come after it
+    /// A configuration; flags change it, `--set` changes both
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: Option<PathBuf>,
-    /// digits, mnist:DIR, fashion-mnist:DIR or cifar10:DIR
+    /// Data: digits, mnist:DIR, fashion-mnist:DIR or cifar10:DIR
     #[arg(long, value_name = "SPEC")]
     pub(crate) data: Option<String>,
-    /// A network of the zoo, see `evenkeel models`
+    /// Network of the zoo, see `evenkeel models`
     #[arg(long, value_name = "SPEC")]
     pub(crate) model: Option<String>,
     /// Normalization: none or batch
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "NORM")]
     pub(crate) norm: Option<String>,
     /// Optimizer: sgd
-    #[arg(long, value_name = "O")]
+    #[arg(long, value_name = "NAME")]
     pub(crate) optimizer: Option<String>,
     /// Passes over the training data
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
@@ -74,8 +81,8 @@ pub(crate) struct Train {
     /// Learning rate
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub(crate) lr: Option<String>,
-    /// Any key of the configuration, e.g. `--set data.limit=10000`; may be given several times
-    #[arg(long, value_name = "PATH.KEY=VALUE")]
+    /// Any key of the configuration, e.g. `data.limit=10000`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// The run's folder [default: runs/MODEL-DATA-NNN]
     #[arg(long, value_name = "DIR")]
@@ -83,13 +90,14 @@ pub(crate) struct Train {
     /// Go on with the run in --out, or with the newest one under runs/
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Print parameters and memory, and stop
+    /// Say how many parameters and how much memory it takes, and stop
     #[arg(long)]
     pub(crate) plan: bool,
 }
 
 /// Measure a run.
 #[derive(Debug, Args)]
+#[command(subcommand_value_name = "PROBE", subcommand_help_heading = "Probes")]
 pub(crate) struct Measure {
     /// The run's folder
     pub(crate) run: PathBuf,
@@ -106,24 +114,24 @@ pub(crate) enum Probe {
 #[derive(Debug, Args)]
 pub(crate) struct Hessian {
     /// How many of the largest eigenvalues
-    #[arg(long, value_name = "K", default_value = "1")]
-    pub(crate) top: NonZeroUsize,
+    #[arg(long, value_name = "K", allow_hyphen_values = true, default_value = "1")]
+    pub(crate) top: String,
     /// Statistics of normalization layers: batch, running or frozen [default: the run's measure.norm_mode]
     #[arg(long, value_name = "MODE")]
     pub(crate) norm_mode: Option<String>,
     /// The first N training samples [default: the run's measure.samples]
-    #[arg(long, value_name = "N")]
-    pub(crate) samples: Option<usize>,
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) samples: Option<String>,
     /// The checkpoint of this step [default: the newest]
-    #[arg(long, value_name = "STEP")]
-    pub(crate) step: Option<u64>,
+    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    pub(crate) step: Option<String>,
     /// Relative residual below which an eigenvalue counts as found [default: the run's measure.tolerance]
-    #[arg(long, value_name = "X")]
-    pub(crate) tolerance: Option<f64>,
-    /// Hessian products at most [default: the run's measure.max_iterations]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_iterations: Option<NonZeroUsize>,
-    /// Compute in f32 or f64 [default: the run's]
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    pub(crate) tolerance: Option<String>,
+    /// Hessian products at most [default: the run's measure.max_iterations, and 4 for each eigenvalue]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) max_iterations: Option<String>,
+    /// Compute in f32 or f64 [default: the run's dtype]
     #[arg(long, value_name = "TYPE")]
     pub(crate) dtype: Option<String>,
 }
@@ -142,15 +150,15 @@ pub(crate) struct Export {
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) oracle: PathBuf,
     /// Samples in the batch
-    #[arg(long, value_name = "N", default_value = "64")]
-    pub(crate) batch: usize,
-    /// Compute in f32 or f64 [default: the run's]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, default_value = "64")]
+    pub(crate) batch: String,
+    /// Compute in f32 or f64 [default: the run's dtype]
     #[arg(long, value_name = "TYPE")]
     pub(crate) dtype: Option<String>,
     /// Statistics of normalization layers: batch or running
     #[arg(long, value_name = "MODE", default_value = "batch")]
     pub(crate) norm_mode: String,
     /// The checkpoint of this step [default: the newest]
-    #[arg(long, value_name = "STEP")]
-    pub(crate) step: Option<u64>,
+    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    pub(crate) step: Option<String>,
 }

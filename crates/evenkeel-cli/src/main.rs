@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(threads) = arguments.common.threads {
-        pool = pool.num_threads(threads.get());
+        pool = pool.num_threads(usize::from(threads));
     }
     let pool = pool.build().map_err(|error| Error::input(format!("cannot start threads: {error}")))?;
     pool.install(|| match &arguments.command {

@@ -47,6 +47,12 @@ impl Output {
         }
     }
 
+    /// Something is not as it should be, and the work goes on.
+    pub(crate) fn warning(&self, text: &str) {
+        let label = if self.color { "\x1b[1;33mwarning\x1b[0m" } else { "warning" };
+        self.note(&format!("{label}: {text}"));
+    }
+
     /// What went wrong; also when quiet.
     pub(crate) fn error(&self, error: &Error) {
         let label = if self.color { "\x1b[1;31merror\x1b[0m" } else { "error" };
@@ -73,6 +79,16 @@ pub(crate) fn duration(seconds: f64) -> String {
     } else {
         format!("{} min {:02} s", (seconds / 60.0) as u64, (seconds % 60.0) as u64)
     }
+}
+
+/// Five digits of a number, whatever its size.
+pub(crate) fn number(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e5).contains(&size) {
+        return format!("{value:.4e}");
+    }
+    let whole = if size < 1.0 { 1 } else { size.log10() as usize + 1 };
+    format!("{value:.*}", 5usize.saturating_sub(whole))
 }
 
 /// A count with thousands set apart.

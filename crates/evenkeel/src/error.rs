@@ -92,16 +92,19 @@ impl Error {
     pub fn io(action: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => Some("check the path"),
+            std::io::ErrorKind::IsADirectory => Some("give the path of a file"),
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                Some("choose a folder you may write to, e.g. with `--out DIR`")
+                Some("make it writable, or choose another place")
             }
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                Some("free some space or choose another disk with `--out DIR`, then repeat the command")
+                Some("free some space, or choose another disk")
             }
             _ => None,
         };
-        let result =
-            Self::input(format!("cannot {action}")).detail("file", path.display()).detail("got", error.to_string());
+        let error = error.to_string();
+        // The path of a temporary file, which the error may end with, means nothing to a reader.
+        let got = error.split_once(" at path ").map_or(error.as_str(), |(cause, _)| cause);
+        let result = Self::input(format!("cannot {action}")).detail("file", path.display()).detail("got", got);
         match hint {
             Some(hint) => result.hint(hint),
             None => result,

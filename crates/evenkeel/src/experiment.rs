@@ -1,13 +1,13 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
 use crate::config::{Config, NormMode, Precision};
-use crate::curvature::{Curvature, LanczosOptions};
+use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, Dataset, LoadOptions};
 use crate::network::{Batch, Network, State};
 use crate::nn::NormSettings;
 use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
 use crate::train::take_batch;
-use crate::{Error, Result, models};
+use crate::{Error, ErrorKind, Result, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ impl Experiment {
             return Err(Error::input("cannot take that many samples")
                 .detail("expected", format!("1 to {available} training samples"))
                 .detail("got", count)
-                .hint(format!("use `--samples {available}` or fewer, or raise data.limit")));
+                .hint("take fewer, or all of them; a run with data.limit has only so many"));
         }
         let indices: Vec<u32> = (0..count as u32).collect();
         take_batch(&self.dataset, &self.dataset.train, &indices, &self.network)
@@ -133,6 +133,20 @@ impl Experiment {
     /// # Errors
     /// When the samples or the mode do not fit, or a product is not finite.
     pub fn measure_hessian(&self, state: State, step: u64, probe: &HessianProbe) -> Result<HessianMeasurement> {
+        self.measure_hessian_until(state, step, probe, &|| false)
+    }
+
+    /// The same, asking before each product whether to stop.
+    ///
+    /// # Errors
+    /// As [`Experiment::measure_hessian`]; [`ErrorKind::Interrupted`] once `stop` says so.
+    pub fn measure_hessian_until(
+        &self,
+        state: State,
+        step: u64,
+        probe: &HessianProbe,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<HessianMeasurement> {
         let start = Instant::now();
         let samples = self.samples(probe.samples)?;
         let mut curvature = Curvature::new(&self.network, probe.norm_mode, samples, state)?;
@@ -144,7 +158,8 @@ impl Experiment {
             seed: probe.seed,
             ..LanczosOptions::default()
         };
-        let spectrum = curvature.top_eigenvalues(&options)?;
+        let dimension = self.network.parameter_count();
+        let spectrum = largest_eigenvalues(&mut Stoppable { curvature, dimension, stop }, &options)?;
         let eigenvalue = |pair: &crate::curvature::Eigenpair| Eigenvalue {
             value: pair.value,
             residual: pair.residual,
@@ -166,6 +181,26 @@ impl Experiment {
             seconds: start.elapsed().as_secs_f64(),
             version: env!("CARGO_PKG_VERSION").into(),
         })
+    }
+}
+
+/// The Hessian, until somebody wants to stop.
+struct Stoppable<'a> {
+    curvature: Curvature<'a>,
+    dimension: usize,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl SymmetricOperator for Stoppable<'_> {
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn apply(&mut self, vector: &[f64]) -> Result<Vec<f64>> {
+        if (self.stop)() {
+            return Err(Error::new(ErrorKind::Interrupted, "interrupted while the Hessian was measured"));
+        }
+        self.curvature.hessian_product(vector)
     }
 }
 

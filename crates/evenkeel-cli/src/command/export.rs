@@ -4,19 +4,22 @@ use super::words;
 use crate::arguments::{Common, Export};
 use crate::output::Output;
 use evenkeel::Result;
+use evenkeel::config::NormMode;
 use evenkeel::oracle::oracle;
 use evenkeel::store::{Run, write_safetensors};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 pub(crate) fn run(flags: &Export, common: &Common, output: &Output) -> Result<()> {
-    let mode = words::norm_mode(&flags.norm_mode)?;
+    let mode = words::norm_mode(&flags.norm_mode, &[NormMode::Batch, NormMode::Running])?;
+    let batch = words::whole("--batch", &flags.batch, 1)?;
+    let seed = common.seed.as_deref().map(|word| words::whole("--seed", word, 0)).transpose()?;
     let run = Run::open(&flags.run)?;
-    let (experiment, step, checkpoint) = words::load(&run, flags.step, flags.dtype.as_deref())?;
-    let seed = common.seed.unwrap_or(experiment.config.seed);
-    let tensors = oracle(&experiment, &experiment.state_of(&checkpoint)?, flags.batch, mode, seed)?;
+    let (experiment, step, checkpoint) = words::load(&run, flags.step.as_deref(), flags.dtype.as_deref(), output)?;
+    let seed = seed.unwrap_or(experiment.config.seed);
+    let tensors = oracle(&experiment, &experiment.state_of(&checkpoint)?, batch as usize, mode, seed)?;
     let about = json!({
-        "batch": flags.batch,
+        "batch": batch,
         "norm_mode": mode.word(),
         "dtype": experiment.network.dtype().to_string(),
         "step": step,

@@ -20,12 +20,13 @@ pub(crate) fn data(output: &Output) -> Result<()> {
         .map(|set| {
             let [height, columns, channels] = set.image_shape;
             format!(
-                "{:width$}  {} ({height}×{columns}×{channels}, {} classes, {} training and {} test samples)\n",
+                "{:width$}  {height}×{columns}×{channels}, {} classes, {:>6} training and {:>6} test samples\n{:width$}  {}\n",
                 set.form,
-                set.description,
                 set.classes,
                 grouped(set.train as u64),
                 grouped(set.test as u64),
+                "",
+                set.description,
             )
         })
         .collect();

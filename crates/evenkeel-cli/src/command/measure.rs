@@ -2,64 +2,84 @@
 
 use super::words;
 use crate::arguments::{Common, Hessian, Measure, Probe};
-use crate::output::{Output, duration};
-use evenkeel::Result;
+use crate::output::{Output, duration, grouped, number};
+use evenkeel::config::NormMode;
 use evenkeel::experiment::HessianProbe;
 use evenkeel::optim::Schedule;
 use evenkeel::store::{HessianMeasurement, Run};
+use evenkeel::{Error, Result};
 use serde_json::json;
 
 pub(crate) fn run(flags: &Measure, common: &Common, output: &Output) -> Result<()> {
     let Probe::Hessian(probe) = &flags.probe;
     let run = Run::open(&flags.run)?;
     let measurement = hessian(&run, probe, common, output)?;
-    run.write_hessian(&measurement)?;
-    let report = evenkeel::report::write_report(&run)?;
+    let report = run.write_hessian(&measurement).and_then(|()| evenkeel::report::write_report(&run));
+    // Numbers that took minutes are shown even where they cannot be kept.
     output.text(&table(&measurement))?;
     let mut document = json!(measurement);
     document["run"] = json!(run.dir());
-    document["report"] = json!(report);
+    document["report"] = json!(report.as_ref().ok());
     output.document(&document)?;
     if measurement.eigenvalues.iter().any(|eigenvalue| !eigenvalue.converged) {
-        output.note("hint: not all residuals met the tolerance; raise `--max-iterations`, or compute in `--dtype f64`");
+        output.note("hint: not all residuals met the tolerance: raise `--max-iterations`, or compute in `--dtype f64`");
     }
-    output.note(&format!("report  {}", report.display()));
+    output.note(&format!("report  {}", report?.display()));
     Ok(())
 }
 
 fn hessian(run: &Run, flags: &Hessian, common: &Common, output: &Output) -> Result<HessianMeasurement> {
     // Words first: a slip in one should not wait for the data.
-    let mode = flags.norm_mode.as_deref().map(words::norm_mode).transpose()?;
-    let (experiment, step, checkpoint) = words::load(run, flags.step, flags.dtype.as_deref())?;
+    let mode = flags.norm_mode.as_deref().map(|word| words::norm_mode(word, NormMode::ALL)).transpose()?;
+    let whole =
+        |flag, word: &Option<String>, least| word.as_deref().map(|word| words::whole(flag, word, least)).transpose();
+    let top = words::whole("--top", &flags.top, 1)?;
+    let samples = whole("--samples", &flags.samples, 1)?;
+    let max_iterations = whole("--max-iterations", &flags.max_iterations, top)?;
+    let seed = whole("--seed", &common.seed, 0)?;
+    let tolerance = flags.tolerance.as_deref().map(|word| words::positive("--tolerance", word)).transpose()?;
+    let (experiment, step, checkpoint) = words::load(run, flags.step.as_deref(), flags.dtype.as_deref(), output)?;
+    let parameters = experiment.network.parameter_count() as u64;
+    if top > parameters {
+        return Err(Error::input("the Hessian has fewer eigenvalues than that")
+            .detail("expected", format!("--top of at most {parameters}, the number of parameters"))
+            .detail("got", top));
+    }
+    let top = top as usize;
     let config = &experiment.config;
     let steps_per_epoch = (experiment.dataset.train.len() / config.batch_size.max(1)).max(1) as u64;
     let schedule =
         Schedule::new(config.optimizer.learning_rate, &config.schedule, steps_per_epoch, config.epochs as u64);
-    let last = (steps_per_epoch * config.epochs as u64).saturating_sub(1);
-    let samples = flags.samples.unwrap_or_else(|| experiment.measured_samples());
+    let last = steps_per_epoch.saturating_mul(config.epochs as u64).saturating_sub(1);
+    let samples = samples.map_or_else(|| experiment.measured_samples(), |samples| samples as usize);
     let defaults = HessianProbe::from_config(config, samples, schedule.rate(step.min(last)));
-    let top = flags.top.get();
     let probe = HessianProbe {
         top,
         norm_mode: mode.unwrap_or(defaults.norm_mode),
-        tolerance: flags.tolerance.unwrap_or(defaults.tolerance),
-        max_iterations: flags.max_iterations.map_or(defaults.max_iterations.max(4 * top), |count| count.get()),
-        seed: common.seed.unwrap_or(defaults.seed),
+        tolerance: tolerance.unwrap_or(defaults.tolerance),
+        max_iterations: max_iterations
+            .map_or(defaults.max_iterations.max(top.saturating_mul(4)), |count| count as usize),
+        seed: seed.unwrap_or(defaults.seed),
         ..defaults
     };
+    let state = experiment.state_of(&checkpoint)?;
+    experiment.samples(probe.samples)?;
     output.note(&format!(
         "measuring {} at step {step}: {} samples, norm mode {}",
         run.dir().display(),
-        probe.samples,
+        grouped(probe.samples as u64),
         probe.norm_mode.word()
     ));
-    experiment.measure_hessian(experiment.state_of(&checkpoint)?, step, &probe)
+    experiment.measure_hessian(state, step, &probe)
 }
 
 fn table(measurement: &HessianMeasurement) -> String {
     let mut text = format!(
         "largest Hessian eigenvalues at step {}, {} samples, norm mode {}, {}\n",
-        measurement.step, measurement.samples, measurement.norm_mode, measurement.dtype
+        measurement.step,
+        grouped(measurement.samples),
+        measurement.norm_mode,
+        measurement.dtype
     );
     for (index, eigenvalue) in measurement.eigenvalues.iter().enumerate() {
         let state = if eigenvalue.converged { "converged" } else { "not converged" };
@@ -68,10 +88,11 @@ fn table(measurement: &HessianMeasurement) -> String {
     let rate = measurement.learning_rate;
     if let Some(top) = measurement.top().filter(|_| rate > 0.0) {
         text += &format!(
-            "sharpness {:.4} is {:.2} of 2/lr = {:.4} (lr {rate:.4e})\n",
-            top.value,
-            top.value * rate / 2.0,
-            2.0 / rate
+            "sharpness {} is {} of 2/lr = {} (lr {})\n",
+            number(top.value),
+            number(top.value * rate / 2.0),
+            number(2.0 / rate),
+            number(rate)
         );
     }
     text += &format!(

@@ -2,12 +2,12 @@
 
 use crate::arguments::{Common, Train};
 use crate::interrupt;
-use crate::output::{Output, bytes, duration, grouped};
+use crate::output::{Output, bytes, duration, grouped, number};
 use evenkeel::config::{Config, Override};
 use evenkeel::experiment::{Experiment, config_of};
 use evenkeel::optim::Sgd;
 use evenkeel::store::{Run, fresh_run_dir};
-use evenkeel::train::{Event, Observer, Outcome, Trainer, train};
+use evenkeel::train::{Event, Observer, Outcome, Trainer, check_state, train};
 use evenkeel::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -27,7 +27,7 @@ pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()>
     }
     let config = match &flags.config {
         Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| Error::io("read the configuration", path, &error))?;
+            let text = read_config(path)?;
             Config::resolve(Some((path, &text)), &overrides)?
         }
         None => Config::resolve(None, &overrides)?,
@@ -45,8 +45,20 @@ pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()>
     if result.is_err() && flags.out.is_none() {
         // A run that was refused leaves no empty folder behind; one that holds anything stays.
         let _ = fs::remove_dir(&dir);
+        let _ = fs::remove_dir(RUNS);
     }
     result
+}
+
+fn read_config(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|error| Error::io("read the configuration", path, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        Error::input("the configuration is not a text file")
+            .detail("file", path.display())
+            .detail("byte", error.utf8_error().valid_up_to())
+            .detail("expected", "UTF-8")
+            .hint("give a TOML file, or save this one as UTF-8")
+    })
 }
 
 fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> {
@@ -75,9 +87,10 @@ fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
     for key in fixed {
         if old[key] != new[key] {
             return Err(Error::input(format!("{key} cannot change when a run is resumed"))
+                .detail("key", key)
                 .detail("expected", &old[key])
                 .detail("got", &new[key])
-                .hint("train a new run with `--out DIR`"));
+                .hint("leave it out, or train a new run with `--out DIR`"));
         }
     }
     Ok(())
@@ -92,12 +105,12 @@ fn overrides(flags: &Train, common: &Common) -> Result<Vec<Override>> {
         ("--epochs", "epochs", &flags.epochs),
         ("--batch-size", "batch_size", &flags.batch_size),
         ("--lr", "optimizer.learning_rate", &flags.lr),
+        ("--seed", "seed", &common.seed),
     ];
     let mut overrides: Vec<Override> = given
         .into_iter()
         .filter_map(|(origin, key, value)| Some(Override::flag(origin, key, value.as_ref()?)))
         .collect();
-    overrides.extend(common.seed.map(|seed| Override::flag("--seed", "seed", seed)));
     for text in &flags.set {
         overrides.push(Override::set(text)?);
     }
@@ -111,17 +124,24 @@ fn run_name(experiment: &Experiment) -> String {
 /// The run whose metrics were written last.
 fn newest_run(base: &Path) -> Result<PathBuf> {
     let modified = |dir: &Path| -> Option<SystemTime> { fs::metadata(dir.join("metrics")).ok()?.modified().ok() };
-    let entries = fs::read_dir(base).map_err(|error| Error::io("look for runs", base, &error))?;
+    let entries = match fs::read_dir(base) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("look for runs", base, &error));
+        }
+        // Without the folder there are no runs.
+        entries => entries.into_iter().flatten(),
+    };
     let runs = entries.filter_map(|entry| Some(entry.ok()?.path())).filter_map(|dir| Some((modified(&dir)?, dir)));
     runs.max().map(|(_, dir)| dir).ok_or_else(|| {
         Error::input("there is no run to resume")
-            .detail("file", base.display())
+            .detail("folder", base.display())
             .hint("name one with `--out DIR`, or start one with `evenkeel train`")
     })
 }
 
 /// Prints what training would take.
 fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
+    check_state(&experiment.network)?;
     let config = &experiment.config;
     let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
     let trainer = Trainer::new(&experiment.network, sgd, config.batch_size, experiment.initial_state())?;
@@ -157,15 +177,15 @@ fn follow(
     interrupted: Arc<AtomicBool>,
 ) -> Result<()> {
     let config = &experiment.config;
-    output.note(&format!(
+    let about = format!(
         "{} on {} ({} training and {} test samples), norm {}",
         config.model,
         config.data.source,
         grouped(experiment.dataset.train.len() as u64),
         grouped(experiment.dataset.test.len() as u64),
         config.norm.word(),
-    ));
-    let mut watcher = Watcher::new(output, config.epochs, interrupted);
+    );
+    let mut watcher = Watcher::new(output, about, config.epochs, interrupted);
     let outcome = train(experiment, dir, resume, &mut watcher);
     watcher.bar.finish_and_clear();
     let outcome = outcome?;
@@ -188,7 +208,7 @@ fn summary(outcome: &Outcome, config: &Config) -> String {
         outcome.test_accuracy
     );
     if let Some(lambda) = outcome.lambda_max {
-        text += &format!("lambda_max     {lambda:.4}  (norm mode {})\n", config.measure.norm_mode.word());
+        text += &format!("lambda_max     {}  (norm mode {})\n", number(lambda), config.measure.norm_mode.word());
     }
     text
 }
@@ -196,6 +216,7 @@ fn summary(outcome: &Outcome, config: &Config) -> String {
 /// Shows a progress bar on a terminal, one line an epoch elsewhere.
 struct Watcher<'o> {
     output: &'o Output,
+    about: String,
     bar: ProgressBar,
     epochs: usize,
     interrupted: Arc<AtomicBool>,
@@ -203,12 +224,12 @@ struct Watcher<'o> {
 }
 
 impl<'o> Watcher<'o> {
-    fn new(output: &'o Output, epochs: usize, interrupted: Arc<AtomicBool>) -> Self {
+    fn new(output: &'o Output, about: String, epochs: usize, interrupted: Arc<AtomicBool>) -> Self {
         let bar = if output.shows_progress() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let template = if output.has_color() {
-            "{bar:30.cyan} {pos}/{len}  {msg}  {per_sec}  {eta} left"
+            "{wide_bar:.cyan} {pos}/{len}  {msg}  {per_sec}  {eta} left"
         } else {
-            "{bar:30} {pos}/{len}  {msg}  {per_sec}  {eta} left"
+            "{wide_bar} {pos}/{len}  {msg}  {per_sec}  {eta} left"
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("━╸ ").with_key(
@@ -219,7 +240,7 @@ impl<'o> Watcher<'o> {
                 },
             ));
         }
-        Watcher { output, bar, epochs, interrupted, converged: true }
+        Watcher { output, about, bar, epochs, interrupted, converged: true }
     }
 
     fn line(&self, text: &str) {
@@ -234,13 +255,17 @@ impl Observer for Watcher<'_> {
                 self.bar.set_length(*steps);
                 self.bar.set_position(*step);
                 self.bar.reset_eta();
-                let from = if *step > 0 { format!(", from step {step}") } else { String::new() };
+                let from = if *step > 0 { format!(", from step {}", grouped(*step)) } else { String::new() };
+                self.line(&self.about);
                 self.line(&format!(
                     "{} parameters, {} steps{from}, into {}",
                     grouped(*parameters as u64),
                     grouped(*steps),
                     run.display()
                 ));
+                if step == steps {
+                    self.line("nothing is left to train; `--epochs N` goes further");
+                }
             }
             Event::Step { step, result } => {
                 self.bar.set_position(*step);
@@ -258,16 +283,18 @@ impl Observer for Watcher<'_> {
                 self.converged &= top.converged;
                 let state = if top.converged { "" } else { ", not converged" };
                 self.line(&format!(
-                    "step {}  lambda_max {:.4}  (2/lr {:.4}; {} samples, norm mode {}, {}{state})",
+                    "step {}  lambda_max {}  (2/lr {}; {} samples, norm mode {}, {}{state})",
                     measurement.step,
-                    top.value,
-                    2.0 / measurement.learning_rate,
-                    measurement.samples,
+                    number(top.value),
+                    number(2.0 / measurement.learning_rate),
+                    grouped(measurement.samples),
                     measurement.norm_mode,
                     duration(measurement.seconds)
                 ));
             }
-            Event::Warning(text) => self.line(&format!("warning: {text}")),
+            Event::PassedOver(broken) => {
+                self.bar.suspend(|| self.output.warning(&format!("{}, an older one is taken", broken.what())));
+            }
         }
     }
 

@@ -1,22 +1,42 @@
 //! Reading the few flags that are words outside a configuration, and finding a run's checkpoint.
 
+use crate::output::Output;
 use evenkeel::config::{NormMode, Precision};
 use evenkeel::experiment::Experiment;
 use evenkeel::graph::DType;
 use evenkeel::store::{Checkpoint, Run};
 use evenkeel::{Error, Result, nearest};
 
-pub(crate) fn norm_mode(word: &str) -> Result<NormMode> {
-    let found = NormMode::ALL.iter().find(|mode| mode.word() == word);
-    found.copied().ok_or_else(|| unknown("--norm-mode", word, NormMode::WORDS))
+pub(crate) fn norm_mode(word: &str, allowed: &[NormMode]) -> Result<NormMode> {
+    let words: Vec<&str> = allowed.iter().map(|mode| mode.word()).collect();
+    let found = allowed.iter().find(|mode| mode.word() == word);
+    found.copied().ok_or_else(|| unknown("--norm-mode", word, &words))
 }
 
-pub(crate) fn dtype(word: &str) -> Result<DType> {
+fn dtype(word: &str) -> Result<DType> {
     match Precision::ALL.iter().find(|precision| precision.word() == word) {
         Some(Precision::F32) => Ok(DType::F32),
         Some(Precision::F64) => Ok(DType::F64),
         None => Err(unknown("--dtype", word, Precision::WORDS)),
     }
+}
+
+/// A whole number of at least `least`.
+pub(crate) fn whole(flag: &str, word: &str, least: u64) -> Result<u64> {
+    word.parse().ok().filter(|number| *number >= least).ok_or_else(|| {
+        Error::input(format!("{flag} cannot be '{word}'"))
+            .detail("expected", format!("a whole number of at least {least}"))
+            .detail("got", word)
+    })
+}
+
+/// A finite number above 0.
+pub(crate) fn positive(flag: &str, word: &str) -> Result<f64> {
+    word.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite()).ok_or_else(|| {
+        Error::input(format!("{flag} cannot be '{word}'"))
+            .detail("expected", "a finite number above 0")
+            .detail("got", word)
+    })
 }
 
 fn unknown(flag: &str, word: &str, words: &[&str]) -> Error {
@@ -29,9 +49,15 @@ fn unknown(flag: &str, word: &str, words: &[&str]) -> Error {
     }
 }
 
-/// A run's experiment in the asked type, and the checkpoint of a step (the newest without one).
-pub(crate) fn load(run: &Run, step: Option<u64>, precision: Option<&str>) -> Result<(Experiment, u64, Checkpoint)> {
+/// A run's experiment in the asked type, and the checkpoint of a step (the newest whole one without one).
+pub(crate) fn load(
+    run: &Run,
+    step: Option<&str>,
+    precision: Option<&str>,
+    output: &Output,
+) -> Result<(Experiment, u64, Checkpoint)> {
     let precision = precision.map(dtype).transpose()?;
+    let step = step.map(|step| whole("--step", step, 0)).transpose()?;
     let mut experiment = Experiment::new(evenkeel::experiment::config_of(run, &[])?)?;
     if let Some(precision) = precision {
         experiment = experiment.in_dtype(precision)?;
@@ -51,7 +77,13 @@ pub(crate) fn load(run: &Run, step: Option<u64>, precision: Option<&str>) -> Res
         None => {
             let latest = run.load_latest()?;
             match (latest.found, latest.broken.into_iter().next()) {
-                (Some(found), _) => found,
+                (Some(found), broken) => {
+                    if let Some(broken) = broken {
+                        output.warning(&format!("{broken}"));
+                        output.note(&format!("using the checkpoint of step {} instead", found.0));
+                    }
+                    found
+                }
                 (None, Some(broken)) => return Err(broken),
                 (None, None) => {
                     return Err(Error::input("the run has no checkpoint yet")

@@ -19,6 +19,7 @@ const LAYERS: [(usize, bool); 8] =
 
 impl Model for Vgg11 {
     fn forward<'g>(&self, cx: &Context<'g>, mut x: Var<'g>) -> Var<'g> {
+        let given = x.shape();
         {
             let _features = cx.scope("features");
             for (index, (channels, pool)) in LAYERS.into_iter().enumerate() {
@@ -37,6 +38,7 @@ impl Model for Vgg11 {
             cx.fail(
                 crate::Error::input("the images are too small for vgg11: five pools leave nothing of them")
                     .detail("expected", "at least 32×32 pixels")
+                    .detail("got", given[1..3].iter().map(usize::to_string).collect::<Vec<_>>().join("×"))
                     .hint("use `--model resnet20` or `--model mlp`"),
             );
         }

@@ -95,7 +95,7 @@ impl Run {
             Err(error) if error.kind() == IoKind::NotFound => {
                 return Err(Error::input("there is no run here: the folder does not exist")
                     .detail("file", dir.display())
-                    .hint("`evenkeel runs` lists the runs there are"));
+                    .hint("check the path; without `--out`, runs are made in `runs/`"));
             }
             Err(error) => return Err(Error::io("open the run", dir, &error)),
         }
@@ -108,7 +108,7 @@ impl Run {
             _ => {
                 return Err(Error::input("there is no run here: `run.toml` is missing")
                     .detail("file", config.display())
-                    .hint("give the folder of a run, the one that holds `run.toml`; `evenkeel runs` lists them"));
+                    .hint("give the folder of a run, the one that holds `run.toml`"));
             }
         }
         let run = Run { dir: dir.to_owned() };

@@ -1,11 +1,13 @@
 //! Training: one step, evaluation, and the loop that checkpoints, measures and can be interrupted.
 
 mod evaluate;
+mod memory;
 mod progress;
 mod session;
 mod step;
 
 pub(crate) use evaluate::take_batch;
 pub use evaluate::{Evaluation, Evaluator};
+pub use memory::check_state;
 pub use session::{Event, Observer, Outcome, train};
 pub use step::{StepResult, Trainer};

@@ -1,6 +1,7 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
 use super::evaluate::{Evaluation, Evaluator, take_batch};
+use super::memory;
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use crate::config::Config;
@@ -8,9 +9,10 @@ use crate::data::epoch_order;
 use crate::experiment::{Experiment, HessianProbe};
 use crate::optim::{Schedule, Sgd};
 use crate::report::write_report;
-use crate::store::{HessianMeasurement, MetricsWriter, Record, Run};
+use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -46,8 +48,8 @@ pub enum Event {
     },
     /// The Hessian's top was measured.
     Measured(HessianMeasurement),
-    /// Something the user should know although training goes on.
-    Warning(String),
+    /// A checkpoint is damaged; training goes on from an older one.
+    PassedOver(Error),
 }
 
 /// Watches training, and may stop it.
@@ -99,7 +101,27 @@ pub struct Outcome {
 /// * [`ErrorKind::Interrupted`]: the observer stopped it; the state was saved
 pub fn train(experiment: &Experiment, dir: &Path, resume: bool, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut session = Session::open(experiment, dir, resume, observer)?;
-    session.run(observer)
+    session.run(observer).map_err(|error| session.leave(error))
+}
+
+/// The newest whole checkpoint; none in a run that was stopped before its first one.
+fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpoint)>> {
+    let latest = run.load_latest()?;
+    if latest.found.is_some() {
+        latest.broken.into_iter().for_each(|broken| observer.event(&Event::PassedOver(broken)));
+        return Ok(latest.found);
+    }
+    // Starting over would throw away what the run holds.
+    match latest.broken.into_iter().next() {
+        Some(broken) => {
+            let hint = "no checkpoint of this run is whole: copy the run again from its source, or train anew with `--out DIR`";
+            Err(broken.hint(hint))
+        }
+        None if run.metrics()?.records.is_empty() => Ok(None),
+        None => Err(Error::input("the run has metrics but no checkpoint to go on from")
+            .detail("file", run.checkpoints_dir().display())
+            .hint("copy the checkpoints back, or train anew with `--out DIR`")),
+    }
 }
 
 struct Session<'e> {
@@ -116,6 +138,29 @@ struct Session<'e> {
     started: Instant,
     test: Evaluation,
     lambda_max: Option<f64>,
+    /// Set while nothing is in the run that is worth keeping.
+    fresh: Option<Fresh>,
+}
+
+/// A run that was just made, and whether its folder was, too.
+struct Fresh {
+    run: Run,
+    made_folder: bool,
+}
+
+impl Fresh {
+    /// Takes back what a run wrote that could not start. What cannot be removed stays; the error to tell is another one.
+    fn discard(self) {
+        for file in [self.run.metrics_path(), self.run.config_path()] {
+            let _ = fs::remove_file(file);
+        }
+        for folder in [self.run.checkpoints_dir(), self.run.measurements_dir()] {
+            let _ = fs::remove_dir_all(folder);
+        }
+        if self.made_folder {
+            let _ = fs::remove_dir(self.run.dir());
+        }
+    }
 }
 
 impl<'e> Session<'e> {
@@ -131,24 +176,34 @@ impl<'e> Session<'e> {
         }
         // Everything that can be refused is refused before anything is written.
         let steps_per_epoch = (samples / config.batch_size) as u64;
-        let steps = steps_per_epoch * config.epochs as u64;
+        let steps = steps_per_epoch.checked_mul(config.epochs as u64).ok_or_else(|| {
+            Error::input("that many epochs have more steps than can be counted")
+                .detail("key", "epochs")
+                .detail("expected", format!("at most {}", u64::MAX / steps_per_epoch))
+                .detail("got", config.epochs)
+        })?;
         let schedule =
             Schedule::new(config.optimizer.learning_rate, &config.schedule, steps_per_epoch, config.epochs as u64);
         let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
+        memory::check_state(&experiment.network)?;
         let evaluator = Evaluator::new(&experiment.network)?;
         let mut trainer = Trainer::new(&experiment.network, sgd, config.batch_size, experiment.initial_state())?;
+        memory::check_step(trainer.arena_bytes())?;
         let mut progress = Progress::default();
+        let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
-        let mut metrics = run.metrics_writer()?;
+        let mut fresh = (!resume).then(|| Fresh { run: run.clone(), made_folder });
+        let mut metrics = run.metrics_writer().inspect_err(|_| fresh.take().into_iter().for_each(Fresh::discard))?;
         if resume {
-            let latest = run.load_latest()?;
-            for broken in &latest.broken {
-                observer.event(&Event::Warning(format!("a checkpoint was passed over: {broken}")));
-            }
-            if let Some((step, checkpoint)) = latest.found {
+            if let Some((step, checkpoint)) = newest(&run, observer)? {
                 progress = Progress::from_json(step, &checkpoint.state)?;
-                let velocities = experiment.velocities_of(&checkpoint)?;
-                trainer.set_state(experiment.state_of(&checkpoint)?, Some(velocities))?;
+                if step > steps {
+                    return Err(Error::input("the run has gone further than that")
+                        .detail("key", "epochs")
+                        .detail("expected", format!("at least {}", step.div_ceil(steps_per_epoch)))
+                        .detail("got", config.epochs));
+                }
+                trainer.set_state(experiment.state_of(&checkpoint)?, Some(experiment.velocities_of(&checkpoint)?))?;
             }
             metrics.truncate_after(progress.step)?;
             crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
@@ -167,7 +222,26 @@ impl<'e> Session<'e> {
             started: Instant::now(),
             test: nothing,
             lambda_max: None,
+            fresh,
         })
+    }
+
+    /// After a failure: a run that could not start is taken back, any other says what is kept and how to go on.
+    fn leave(&mut self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Input {
+            return error;
+        }
+        if let Some(fresh) = self.fresh.take() {
+            fresh.discard();
+            return error;
+        }
+        match self.run.checkpoint_steps().ok().and_then(|steps| steps.last().copied()) {
+            Some(step) => error.detail("kept", self.run.checkpoint_dir(step).display()).hint(format!(
+                "when this is mended, go on with `evenkeel train --resume --out {}`",
+                shell_word(self.run.dir())
+            )),
+            None => error,
+        }
     }
 
     fn config(&self) -> &'e Config {
@@ -192,7 +266,11 @@ impl<'e> Session<'e> {
             if measure.start_and_end {
                 self.measure(observer)?;
             }
+        } else if self.is_measured_at(self.progress.step) && !self.has_measurement()? {
+            // Interrupted in the middle of it.
+            self.measure(observer)?;
         }
+        self.fresh = None;
         let mut order = (u64::MAX, Vec::new());
         while self.progress.step < self.steps {
             if observer.interrupted() {
@@ -230,9 +308,8 @@ impl<'e> Session<'e> {
                 epoch: self.progress.step as f64 / self.steps_per_epoch as f64,
                 values,
             })?;
-            let every = measure.every.unwrap_or(0) as u64;
             let last = self.progress.step == self.steps;
-            if every > 0 && self.progress.step.is_multiple_of(every) && !(last && measure.start_and_end) {
+            if self.is_measured_at(self.progress.step) {
                 self.measure(observer)?;
             }
             let epochs = self.progress.step / self.steps_per_epoch;
@@ -243,11 +320,26 @@ impl<'e> Session<'e> {
         self.finish(observer)
     }
 
+    /// Whether a measurement is due on the way; the one at the end is [`Session::finish`]'s.
+    fn is_measured_at(&self, step: u64) -> bool {
+        let measure = &self.config().measure;
+        let every = measure.every.unwrap_or(0) as u64;
+        every > 0 && step.is_multiple_of(every) && !(step == self.steps && measure.start_and_end)
+    }
+
+    fn has_measurement(&self) -> Result<bool> {
+        let here = |content: &Content| matches!(content, Content::Hessian(found) if found.step == self.progress.step);
+        Ok(self.run.measurements()?.iter().any(|measurement| here(&measurement.content)))
+    }
+
     /// Evaluates, and starts the sums of the next epoch.
     fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<Vec<(String, f64)>> {
         let train = self.progress.epoch.mean();
         self.evaluate()?;
         let test = self.test;
+        if !test.loss.is_finite() {
+            return Err(self.unanswerable()?);
+        }
         self.progress.last = train;
         self.progress.epoch = Epoch::default();
         observer.event(&Event::Epoch { epoch: self.progress.step / self.steps_per_epoch, train, test });
@@ -270,7 +362,10 @@ impl<'e> Session<'e> {
     fn measure(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let rate = self.schedule.rate(self.progress.step.min(self.steps.saturating_sub(1)));
         let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), rate);
-        let measurement = match self.experiment.measure_hessian(self.trainer.state(), self.progress.step, &probe) {
+        let stop = || observer.interrupted();
+        let measured = self.experiment.measure_hessian_until(self.trainer.state(), self.progress.step, &probe, &stop);
+        let measurement = match measured {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Err(self.interrupt()?),
             // Where the loss overflows there is no curvature to tell, but training may go on, or say better why not.
             Err(error) if error.kind() == ErrorKind::Numerical => {
                 let step = self.progress.step;
@@ -303,7 +398,7 @@ impl<'e> Session<'e> {
             format!("interrupted after step {} of {}", self.progress.step, self.steps),
         )
         .detail("kept", self.run.checkpoint_dir(self.progress.step).display())
-        .hint(format!("go on with `evenkeel train --resume --out {}`", self.run.dir().display())))
+        .hint(format!("go on with `evenkeel train --resume --out {}`", shell_word(self.run.dir()))))
     }
 
     /// Says where the numbers stopped being finite.
@@ -320,24 +415,45 @@ impl<'e> Session<'e> {
             let pass = pass_name(found.pass);
             error = error.detail("first", format!("{place} ({operation}, {pass}; {channels} of {of} channels)"));
         }
-        if let Some(kept) = self.run.checkpoint_steps()?.last() {
-            error = error.detail("kept", format!("{}, a finite state", self.run.checkpoint_dir(*kept).display()));
-        }
-        let rate = self.config().optimizer.learning_rate / 10.0;
-        let dir = self.run.dir().display();
+        self.with_way_back(error)
+    }
+
+    /// The parameters are finite, but the test samples cannot be judged by them: this state is not worth a checkpoint.
+    fn unanswerable(&mut self) -> Result<Error> {
+        let value = if self.test.loss.is_nan() { "NaN" } else { "infinite" };
+        let error = Error::numerical(format!("the test loss became {value} at step {}", self.progress.step))
+            .detail("first", "the evaluation with running statistics; the training loss is still finite");
+        self.with_way_back(error)
+    }
+
+    /// Says what is kept of a run that diverged, and a command that goes on from it.
+    fn with_way_back(&mut self, error: Error) -> Result<Error> {
         self.metrics.sync()?;
         write_report(&self.run)?;
-        Ok(error.hint(format!(
-            "go on from there with a smaller rate: `evenkeel train --resume --out {dir} --set optimizer.lr={rate}`"
-        )))
+        let rate = smaller_rate(self.config().optimizer.learning_rate, self.lambda_max);
+        let dir = shell_word(self.run.dir());
+        let Some(kept) = self.run.checkpoint_steps()?.last().copied() else { return Ok(error) };
+        let place = self.run.checkpoint_dir(kept).display().to_string();
+        if kept == self.progress.step {
+            // The step from the kept state itself fails, at any rate.
+            let config = shell_word(&self.run.config_path());
+            let again = shell_word(Path::new(&format!("{}-again", self.run.dir().display())));
+            return Ok(error
+                .detail("kept", place)
+                .hint(format!("train anew with a smaller rate: `evenkeel train {config} --lr {rate} --out {again}`")));
+        }
+        Ok(error
+            .detail("kept", format!("{place}, a finite state"))
+            .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} --lr {rate}`")))
     }
 
     fn finish(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         if self.test.loss.is_nan() {
             self.evaluate()?;
         }
-        if self.config().measure.start_and_end {
-            self.measure(observer)?;
+        let measured = if self.config().measure.start_and_end { self.measure(observer) } else { Ok(()) };
+        if measured.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+            measured.as_ref().map_err(Error::clone)?;
         }
         let outcome = Outcome {
             run: self.run.dir().to_path_buf(),
@@ -359,8 +475,26 @@ impl<'e> Session<'e> {
             }
             _ => Map::new(),
         };
+        // The run is whole even when its end cannot be measured.
         self.run.write_summary(&summary)?;
         write_report(&self.run)?;
-        Ok(outcome)
+        measured.map(|()| outcome)
     }
+}
+
+/// A tenth of the rate, or less where the sharpness asks for it; one digit, as one would type it.
+fn smaller_rate(rate: f64, lambda_max: Option<f64>) -> String {
+    let bound = lambda_max.filter(|lambda| *lambda > 0.0).map_or(f64::INFINITY, |lambda| 1.0 / lambda);
+    let scientific = format!("{:.0e}", (rate / 10.0).min(bound));
+    match scientific.parse::<f64>() {
+        Ok(rate) if (1e-4..1e4).contains(&rate) => rate.to_string(),
+        _ => scientific,
+    }
+}
+
+/// A path as a shell takes it.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

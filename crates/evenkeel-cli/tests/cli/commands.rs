@@ -1,0 +1,115 @@
+//! `models`, `data`, `measure`, `report` and `export`.
+
+use super::{Place, steady};
+use insta::assert_snapshot;
+use serde_json::Value;
+
+fn document(place: &Place, arguments: &str) -> Value {
+    let said = place.run(arguments);
+    assert_eq!(said.code, 0, "{}", said.err);
+    serde_json::from_str(&said.out).expect("one JSON document")
+}
+
+#[test]
+fn models_and_data_list_what_there_is() {
+    let place = Place::new();
+    assert_snapshot!(place.run("models").out, @r"
+    mlp[:WIDTH-WIDTH-..]          fully connected, hidden widths 512-512 unless given, `--set activation=..`
+    deep-linear[:WIDTH-WIDTH-..]  a product of matrices, no activation, no bias; 64-64 unless given
+    vgg11                         8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger
+    resnet20                      3 stages of 3 residual blocks, widths 16, 32, 64, for small images
+    ");
+    assert_snapshot!(place.run("data").out, @r"
+    digits             8×8×1, 10 classes,  1,438 training and    359 test samples
+                       handwritten digits, built in; a fifth is drawn for the test unless told otherwise
+    mnist:DIR          28×28×1, 10 classes, 60,000 training and 10,000 test samples
+                       handwritten digits; DIR holds train-images-idx3-ubyte and the other three, with or without .gz
+    fashion-mnist:DIR  28×28×1, 10 classes, 60,000 training and 10,000 test samples
+                       clothing; DIR holds files named as those of MNIST
+    cifar10:DIR        32×32×3, 10 classes, 50,000 training and 10,000 test samples
+                       photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it
+    ");
+    assert_eq!(document(&place, "models --json")["models"][3]["name"], "resnet20");
+    assert_eq!(document(&place, "data --json")["data"][0]["train"], 1438);
+}
+
+#[test]
+fn measure_prints_a_table_and_keeps_the_measurement() {
+    let place = Place::with_run();
+    let said = place.run("measure run hessian --top 2 --samples 30 --norm-mode running");
+    assert_eq!(said.code, 0);
+    let lines: Vec<String> = steady(&said.out).lines().map(str::to_string).collect();
+    assert_eq!(lines[0], "largest Hessian eigenvalues at step 44, 30 samples, norm mode running, f32");
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["1", "#", "residual", "#", "converged"]);
+    assert!(lines[3].starts_with("sharpness # is # of 2/lr = "), "{}", lines[3]);
+    assert!(said.err.starts_with("measuring run at step 44: 30 samples, norm mode running\n"), "{}", said.err);
+    assert!(place.path("run/measurements/hessian-000044-running-30.json").is_file());
+}
+
+#[test]
+fn measure_gives_the_numbers_of_training_again() {
+    let place = Place::with_run();
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(place.path("run/summary.json")).expect("a summary")).expect("JSON");
+    let measured = document(&place, "measure run hessian --json");
+    assert_eq!(measured["eigenvalues"][0]["value"], summary["lambda_max"]);
+    assert_eq!((measured["run"].as_str(), measured["step"].as_u64()), (Some("run"), Some(44)));
+}
+
+#[test]
+fn flags_of_a_measurement_out_of_range_are_refused() {
+    let place = Place::with_run();
+    assert_snapshot!(place.refused("measure run hessian --norm-mode bach"), @r"
+    error: --norm-mode does not know 'bach'
+      expected  one of batch, running, frozen
+      got       bach
+    hint: did you mean 'batch'?
+    ");
+    assert_snapshot!(place.refused("measure run hessian --samples 0"), @r"
+    error: --samples cannot be '0'
+      expected  a whole number of at least 1
+      got       0
+    ");
+    assert_snapshot!(place.refused("measure run hessian --samples 99999"), @r"
+    error: cannot take that many samples
+      expected  1 to 1438 training samples
+      got       99999
+    hint: take fewer, or all of them; a run with data.limit has only so many
+    ");
+    assert_snapshot!(place.refused("measure run hessian --step 7"), @r"
+    error: the run has no checkpoint of step 7
+      file      run/checkpoints/000007
+      expected  one of 0, 22, 44
+    hint: leave out `--step` for the newest
+    ");
+    for flags in
+        ["--tolerance nan", "--tolerance -1", "--top 0", "--top -3", "--top 400000", "--seed -1", "--dtype f16"]
+    {
+        place.refused(&format!("measure run hessian {flags}"));
+    }
+    place.refused("export run --oracle o.safetensors --batch 0");
+    place.refused("export run --oracle o.safetensors --norm-mode frozen");
+    assert_eq!(place.names("."), ["run"]);
+}
+
+#[test]
+fn report_writes_one_page() {
+    let place = Place::with_run();
+    std::fs::remove_file(place.path("run/report.html")).expect("a report");
+    assert_eq!(place.run("report run").out, "run/report.html\n");
+    assert!(place.path("run/report.html").is_file());
+    assert_eq!(document(&place, "report run --json")["report"], "run/report.html");
+}
+
+#[test]
+fn export_writes_what_another_program_needs() {
+    let place = Place::with_run();
+    let document = document(&place, "export run --oracle o.safetensors --batch 8 --dtype f64 --json");
+    assert_eq!((document["about"]["batch"].as_u64(), document["about"]["dtype"].as_str()), (Some(8), Some("f64")));
+    let file = evenkeel::store::read_safetensors(&place.path("o.safetensors")).expect("a safetensors file");
+    let shape = |name: &str| file.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.shape.clone());
+    assert_eq!(shape("output/logits"), Some(vec![8, 10]));
+    assert_eq!(shape("hvp/fc1.weight"), Some(vec![64, 16]));
+    assert_eq!(document["tensors"], file.tensors.len());
+    assert!(file.metadata["evenkeel"].contains("\"model\":\"mlp:16\""), "{:?}", file.metadata);
+}

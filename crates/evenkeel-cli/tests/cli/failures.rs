@@ -1,0 +1,124 @@
+//! Runs that diverge, and runs that were damaged.
+
+use super::{Place, TINY, steady};
+use insta::assert_snapshot;
+use std::fs;
+
+/// The command between backticks in a hint.
+fn hinted(error: &str) -> String {
+    let command = error.split("hint:").nth(1).and_then(|hint| hint.split('`').nth(1)).expect("a command");
+    command.strip_prefix("evenkeel ").expect("a command of ours").to_string()
+}
+
+#[test]
+fn divergence_names_step_and_layer_and_its_hint_works() {
+    let place = Place::new();
+    let said = place.run(&format!("{TINY} --lr 1e30 --out run -q"));
+    assert_eq!((said.code, said.out.as_str()), (3, ""));
+    assert_snapshot!(steady(&said.err), @r"
+    error: the loss became NaN at step 2
+      first     norm1 (multiply, forward pass; 16 of 16 channels)
+      kept      run/checkpoints/000000, a finite state
+    hint: go on from there with a smaller rate: `evenkeel train --resume --out run --lr #`
+    ");
+    assert_eq!(place.run(&hinted(&said.err)).code, 0);
+}
+
+// With one step an epoch the state after the fatal step was finite, was kept, and no rate could lead out of it.
+#[test]
+fn a_state_that_cannot_be_evaluated_is_not_kept() {
+    let place = Place::new();
+    let said = place.run(&format!("{TINY} --lr 1e30 --batch-size 1438 --out run -q"));
+    assert_eq!(said.code, 3);
+    assert!(said.err.starts_with("error: the test loss became NaN at step 1\n"), "{}", said.err);
+    assert_eq!(place.names("run/checkpoints"), ["000000"]);
+    assert_eq!(place.run(&hinted(&said.err)).code, 0);
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_refused_with_both_shapes() {
+    let place = Place::with_run();
+    let text = fs::read_to_string(place.path("run/run.toml")).expect("run.toml");
+    place.write("run/run.toml", text.replace("mlp:16", "mlp:17"));
+    let error = place.refused("measure run hessian");
+    assert_snapshot!(error, @r"
+    error: parameter fc1.weight of the checkpoint does not have the network's shape
+      layer     fc1.weight
+      expected  [64, 17]
+      got       [64, 16]
+    hint: was run.toml changed after training? use the model the run was trained with
+    ");
+    assert_eq!(place.refused("train --resume --out run"), error);
+    assert_eq!(place.refused("export run --oracle o.safetensors"), error);
+    assert_eq!(place.names("."), ["run"]);
+}
+
+fn flip(place: &Place, name: &str, position: usize) {
+    let mut bytes = fs::read(place.path(name)).expect("a file");
+    bytes[position] ^= 1;
+    place.write(name, bytes);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
+    let place = Place::with_run();
+    let whole = super::checkpoint(&place.path("run"), "000044");
+    flip(&place, "run/checkpoints/000044/parameters.safetensors", 300);
+    let said = place.run("measure run hessian");
+    assert_eq!(said.code, 0);
+    assert!(said.err.starts_with("warning: a checkpoint is damaged"), "{}", said.err);
+    assert!(said.err.contains("using the checkpoint of step 22 instead"), "{}", said.err);
+    let said = place.run("train --resume --out run");
+    assert_eq!(said.code, 0);
+    assert!(said.err.starts_with("warning: a checkpoint is damaged"), "{}", said.err);
+    assert!(super::checkpoint(&place.path("run"), "000044") == whole);
+}
+
+// A resume without any whole checkpoint used to start over and to throw the metrics away.
+#[test]
+fn a_run_without_a_whole_checkpoint_is_not_started_over() {
+    let place = Place::with_run();
+    let metrics = fs::read(place.path("run/metrics")).expect("metrics");
+    for step in ["000000", "000022", "000044"] {
+        flip(&place, &format!("run/checkpoints/{step}/parameters.safetensors"), 300);
+    }
+    assert!(place.refused("train --resume --out run").contains("hint: no checkpoint of this run is whole"));
+    fs::remove_dir_all(place.path("run/checkpoints")).expect("a folder");
+    assert_snapshot!(place.refused("train --resume --out run"), @r"
+    error: the run has metrics but no checkpoint to go on from
+      file      run/checkpoints
+    hint: copy the checkpoints back, or train anew with `--out DIR`
+    ");
+    assert_eq!(fs::read(place.path("run/metrics")).expect("metrics"), metrics);
+}
+
+#[test]
+fn a_resumed_run_keeps_its_identity_and_its_epochs() {
+    let place = Place::with_run();
+    assert_snapshot!(place.refused("train --resume --out run --model mlp:17"), @r#"
+    error: model cannot change when a run is resumed
+      key       model
+      expected  "mlp:16"
+      got       "mlp:17"
+    hint: leave it out, or train a new run with `--out DIR`
+    "#);
+    assert!(place.refused("train --resume --out run --epochs 1").contains("the run has gone further than that"));
+    assert!(place.refused("train --resume c.toml").contains("has its own configuration"));
+    assert!(place.run("train --resume --out run").err.contains("nothing is left to train"));
+}
+
+#[test]
+fn what_is_no_run_is_told_so() {
+    let place = Place::new();
+    assert_snapshot!(place.refused("report nowhere"), @r"
+    error: there is no run here: the folder does not exist
+      file      nowhere
+    hint: check the path; without `--out`, runs are made in `runs/`
+    ");
+    assert_snapshot!(place.refused("measure . hessian"), @r"
+    error: there is no run here: `run.toml` is missing
+      file      ./run.toml
+    hint: give the folder of a run, the one that holds `run.toml`
+    ");
+    assert!(place.refused("train --resume").starts_with("error: there is no run to resume"));
+}
