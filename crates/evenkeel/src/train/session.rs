@@ -48,6 +48,13 @@ pub enum Event {
     },
     /// The Hessian's top was measured.
     Measured(HessianMeasurement),
+    /// A measurement met a number that is not finite; training goes on.
+    NotMeasured {
+        /// Steps done.
+        step: u64,
+        /// Why.
+        why: Error,
+    },
     /// A checkpoint is damaged; training goes on from an older one.
     PassedOver(Error),
 }
@@ -368,8 +375,7 @@ impl<'e> Session<'e> {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(self.interrupt()?),
             // Where the loss overflows there is no curvature to tell, but training may go on, or say better why not.
             Err(error) if error.kind() == ErrorKind::Numerical => {
-                let step = self.progress.step;
-                observer.event(&Event::Warning(format!("no measurement at step {step}: {}", error.what())));
+                observer.event(&Event::NotMeasured { step: self.progress.step, why: error });
                 self.lambda_max = None;
                 return Ok(());
             }
