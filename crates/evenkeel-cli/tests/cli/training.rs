@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 #[test]
 fn training_prints_its_results_on_stdout_and_its_course_on_stderr() {
     let place = Place::new();
-    let said = place.run(&format!("{TINY} --out run"));
+    let said = place.run(&format!("{TINY} --out run --set measure.every=20"));
     assert_eq!(said.code, 0);
     assert_snapshot!(steady(&said.out), @r"
     run            run
@@ -21,7 +21,9 @@ fn training_prints_its_results_on_stdout_and_its_course_on_stderr() {
     mlp:16 on digits (1,438 training and 359 test samples), norm batch
     1,242 parameters, 44 steps, into run
     step 0  lambda_max #  (2/lr #; 20 samples, norm mode batch, # s)
+    step 20  lambda_max #  (2/lr #; 20 samples, norm mode batch, # s)
     epoch 1/2  train loss #  accuracy #  test loss #  accuracy #
+    step 40  lambda_max #  (2/lr #; 20 samples, norm mode batch, # s)
     epoch 2/2  train loss #  accuracy #  test loss #  accuracy #
     step 44  lambda_max #  (2/lr 15699; 20 samples, norm mode batch, # s)
     report  run/report.html
