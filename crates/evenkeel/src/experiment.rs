@@ -244,6 +244,11 @@ impl HessianProbe {
 /// When the file cannot be read or does not hold a configuration.
 pub fn config_of(run: &Run, overrides: &[crate::config::Override]) -> Result<Config> {
     let text = run.config()?;
+    if text.trim().is_empty() {
+        return Err(Error::input("run.toml is empty: what was trained is not known")
+            .detail("file", run.config_path().display())
+            .hint("write the configuration of the run back into it"));
+    }
     Config::resolve(Some((&run.config_path(), &text)), overrides)
 }
 

@@ -48,6 +48,7 @@ fn mnist_has_the_published_counts_labels_and_statistics() {
 }
 
 #[test]
+#[ignore = "Fashion-MNIST is not kept beside the project; run with --ignored where it is"]
 fn fashion_mnist_has_the_published_counts_and_statistics() {
     let Some(folder) = folder("fashion-mnist") else { return };
     let fashion = timed(&DataSpec::FashionMnist(folder), &LoadOptions::default());

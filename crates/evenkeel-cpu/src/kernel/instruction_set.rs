@@ -1,8 +1,6 @@
-//! Which vector instructions this machine has, found once at run time.
+//! Which vector instructions this machine has.
 
-use std::sync::OnceLock;
-
-/// The instructions kernels are compiled for.
+/// The instructions kernels are compiled for, from the fastest down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstructionSet {
     /// AVX-512 F, VL, BW and DQ with FMA.
@@ -15,26 +13,32 @@ pub(crate) enum InstructionSet {
     Portable,
 }
 
-/// The best set this machine has.
-pub(crate) fn instruction_set() -> InstructionSet {
-    static FOUND: OnceLock<InstructionSet> = OnceLock::new();
-    *FOUND.get_or_init(|| {
+impl InstructionSet {
+    /// The best one this machine has; the standard library keeps the answer.
+    pub(crate) fn detect() -> InstructionSet {
+        InstructionSet::available()[0]
+    }
+
+    /// All that this machine can run, from the fastest down.
+    pub(crate) fn available() -> &'static [InstructionSet] {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f")
+            use InstructionSet::{Avx2, Avx512, Portable};
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2
+                && is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("fma")
             {
-                return InstructionSet::Avx512;
+                return &[Avx512, Avx2, Portable];
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return InstructionSet::Avx2;
+            if avx2 {
+                return &[Avx2, Portable];
             }
         }
-        InstructionSet::Portable
-    })
+        &[InstructionSet::Portable]
+    }
 }
 
 /// Compiles the body of a function once for each instruction set and calls the best one this machine has.
@@ -54,7 +58,7 @@ macro_rules! dispatch {
                 // SAFETY: the caller's promise is the body's.
                 unsafe { $body::<T>($($argument),*) }
             }
-            match $crate::kernel::instruction_set::instruction_set() {
+            match $crate::kernel::instruction_set::InstructionSet::detect() {
                 // SAFETY: the features were found on this machine; the rest is the caller's promise.
                 $crate::kernel::instruction_set::InstructionSet::Avx512 => unsafe { avx512::<$t>($($argument),*) },
                 // SAFETY: as above.

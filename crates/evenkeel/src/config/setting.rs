@@ -45,7 +45,7 @@ impl fmt::Display for Kind {
             Kind::Number => f.write_str("a number"),
             Kind::Flag => f.write_str("true or false"),
             Kind::Text => f.write_str("a text"),
-            Kind::Model => f.write_str("a model"),
+            Kind::Model => f.write_str("the name of a network, such as \"mlp\""),
             Kind::Choice([only]) => write!(f, "{only}"),
             Kind::Choice(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Optional(kind) => write!(f, "{kind}, or none"),

@@ -98,7 +98,7 @@ pub fn largest_eigenvalues(operator: &mut impl SymmetricOperator, options: &Lanc
         if let Some(value) = next.iter().find(|value| !value.is_finite()) {
             return Err(Error::numerical("a Hessian product is not finite")
                 .detail("got", value)
-                .hint("the loss overflows at this point: measure an earlier checkpoint, or `--set dtype=f64`"));
+                .hint("the loss overflows at this point: try another checkpoint or f64"));
         }
         let length = norm(&next);
         projected.push(orthogonalize(&mut next, &basis));

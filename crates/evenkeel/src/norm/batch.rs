@@ -37,7 +37,7 @@ impl<'g> Context<'g> {
                         Error::input("batch normalization needs more than one value per channel")
                             .detail("layer", self.graph().path("").trim_end_matches('.'))
                             .detail("got", format!("a batch of shape {shape}"))
-                            .hint("use a larger batch, or `--norm-mode running` when measuring"),
+                            .hint("use more samples, or the running statistics (norm mode `running`)"),
                     );
                 }
                 let mean = x.mean(&axes);

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use super::copy::{Source, Unit, Units, copy_images, copy_rows};
 use super::geometry::Axis;
-use super::simd::Level;
 use super::tile::{PixelTile, Real, Run};
 use super::work::{Shared, each, even};
+use crate::kernel::instruction_set::InstructionSet;
 
 /// Output pixels in a unit: enough to reuse the weights of a block from the cache next to the core.
 const UNIT_PIXELS: usize = 128;
@@ -113,7 +113,7 @@ impl Correlation {
     /// Runs the correlation.
     ///
     /// The lengths of the slices, scratch included, have been checked at the entry; `y` is valid for every output pixel.
-    pub(super) fn run<T: Real>(&self, level: Level, x: &[T], w: &[T], y: Shared<T>, scratch: &mut [T]) {
+    pub(super) fn run<T: Real>(&self, level: InstructionSet, x: &[T], w: &[T], y: Shared<T>, scratch: &mut [T]) {
         if self.batch * self.rows.outputs * self.columns.outputs * self.produce == 0 {
             return;
         }
@@ -171,7 +171,7 @@ impl Correlation {
     /// Tiles along rows; without padding straight from the input, otherwise from a copy.
     fn run_rows<T: Real>(
         &self,
-        level: Level,
+        level: InstructionSet,
         x: &[T],
         packed: &[T],
         y: Shared<T>,
@@ -238,7 +238,7 @@ impl Correlation {
     #[allow(clippy::too_many_arguments)]
     fn unit_rows<T: Real>(
         &self,
-        level: Level,
+        level: InstructionSet,
         x: &[T],
         packed: &[T],
         y: Shared<T>,
@@ -317,7 +317,7 @@ impl Correlation {
     /// Tiles over images: for each few images, all of them copied, then all their outputs.
     fn run_images<T: Real>(
         &self,
-        level: Level,
+        level: InstructionSet,
         x: &[T],
         packed: &[T],
         y: Shared<T>,
@@ -353,7 +353,7 @@ impl Correlation {
     /// positions are `position_step` apart.
     fn block_images<T: Real>(
         &self,
-        level: Level,
+        level: InstructionSet,
         copy: &[T],
         packed: &[T],
         y: Shared<T>,

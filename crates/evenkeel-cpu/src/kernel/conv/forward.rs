@@ -2,9 +2,9 @@
 
 use super::correlate::Correlation;
 use super::geometry::{Axis, ConvShape};
-use super::simd::Level;
 use super::tile::Real;
 use super::work::Shared;
+use crate::kernel::instruction_set::InstructionSet;
 
 fn correlation(shape: &ConvShape) -> Correlation {
     let [height, width] = shape.output();
@@ -32,15 +32,22 @@ fn correlation(shape: &ConvShape) -> Correlation {
 /// # Panics
 /// When a slice does not have the length of the shape, or the scratch is too short.
 pub fn forward<T: Real>(shape: &ConvShape, x: &[T], w: &[T], y: &mut [T], scratch: &mut [T]) {
-    forward_at(Level::detect(), shape, x, w, y, scratch);
+    forward_at(InstructionSet::detect(), shape, x, w, y, scratch);
 }
 
 /// Elements of scratch that [`forward`] needs for scalars of `size` bytes: the packed weights and a few padded rows.
 pub fn forward_scratch(shape: &ConvShape, size: usize) -> usize {
-    scratch_at(Level::detect(), shape, size)
+    scratch_at(InstructionSet::detect(), shape, size)
 }
 
-pub(super) fn forward_at<T: Real>(level: Level, shape: &ConvShape, x: &[T], w: &[T], y: &mut [T], scratch: &mut [T]) {
+pub(super) fn forward_at<T: Real>(
+    level: InstructionSet,
+    shape: &ConvShape,
+    x: &[T],
+    w: &[T],
+    y: &mut [T],
+    scratch: &mut [T],
+) {
     shape.check();
     assert_eq!(x.len(), shape.input_len(), "convolution: length of the input");
     assert_eq!(w.len(), shape.weight_len(), "convolution: length of the weights");
@@ -50,6 +57,6 @@ pub(super) fn forward_at<T: Real>(level: Level, shape: &ConvShape, x: &[T], w: &
     correlation.run(level, x, w, Shared::new(y), scratch);
 }
 
-pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {
+pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
     correlation(shape).scratch(level.lanes(size))
 }

@@ -2,9 +2,9 @@
 
 use super::correlate::Correlation;
 use super::geometry::{Axis, ConvShape};
-use super::simd::Level;
 use super::tile::Real;
 use super::work::Shared;
+use crate::kernel::instruction_set::InstructionSet;
 
 /// One correlation for each phase of the input positions; phases that no tap reaches come out as zeros.
 fn phases(shape: &ConvShape) -> impl Iterator<Item = Correlation> + '_ {
@@ -33,16 +33,16 @@ fn phases(shape: &ConvShape) -> impl Iterator<Item = Correlation> + '_ {
 /// # Panics
 /// When a slice does not have the length of the shape, or the scratch is too short.
 pub fn input_gradient<T: Real>(shape: &ConvShape, gy: &[T], w: &[T], gx: &mut [T], scratch: &mut [T]) {
-    input_gradient_at(Level::detect(), shape, gy, w, gx, scratch);
+    input_gradient_at(InstructionSet::detect(), shape, gy, w, gx, scratch);
 }
 
 /// Elements of scratch that [`input_gradient`] needs for scalars of `size` bytes: packed weights and a few padded rows.
 pub fn input_gradient_scratch(shape: &ConvShape, size: usize) -> usize {
-    scratch_at(Level::detect(), shape, size)
+    scratch_at(InstructionSet::detect(), shape, size)
 }
 
 pub(super) fn input_gradient_at<T: Real>(
-    level: Level,
+    level: InstructionSet,
     shape: &ConvShape,
     gy: &[T],
     w: &[T],
@@ -60,6 +60,6 @@ pub(super) fn input_gradient_at<T: Real>(
     }
 }
 
-pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {
+pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
     phases(shape).map(|phase| phase.scratch(level.lanes(size))).max().unwrap_or(0)
 }

@@ -1,4 +1,6 @@
-//! Vectors of each instruction set behind one trait, and which of them this processor has.
+//! Vectors of each instruction set behind one trait, and how large tiles of them may be.
+
+use crate::kernel::instruction_set::InstructionSet;
 
 /// A vector of scalars in registers.
 ///
@@ -28,44 +30,12 @@ pub(super) trait Lanes: Copy {
     unsafe fn store_first(self, at: *mut Self::Scalar, count: usize);
 }
 
-/// An instruction set, from the fastest down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    /// 512-bit vectors.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// 256-bit vectors with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// Small arrays, left to the compiler.
-    Portable,
-}
-
-impl Level {
-    /// The best level of this processor; the answer is cached by the standard library.
-    pub(super) fn detect() -> Level {
-        Level::available()[0]
-    }
-
-    /// Every level this processor can run, from the fastest down.
-    pub(super) fn available() -> &'static [Level] {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                return &[Level::Avx512, Level::Avx2, Level::Portable];
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return &[Level::Avx2, Level::Portable];
-            }
-        }
-        &[Level::Portable]
-    }
-
+impl InstructionSet {
     /// Scalars of `size` bytes in one vector.
     pub(super) fn lanes(self, size: usize) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => 64 / size,
+            InstructionSet::Avx512 => 64 / size,
             _ => 32 / size,
         }
     }
@@ -74,10 +44,10 @@ impl Level {
     pub(super) fn tile_rows(self) -> [usize; 2] {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => [24, 14],
+            InstructionSet::Avx512 => [24, 14],
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => [12, 6],
-            Level::Portable => [4, 2],
+            InstructionSet::Avx2 => [12, 6],
+            InstructionSet::Portable => [4, 2],
         }
     }
 }

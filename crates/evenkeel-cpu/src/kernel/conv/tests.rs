@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::simd::Level;
 use super::*;
+use crate::kernel::instruction_set::InstructionSet;
 
 /// Numbers in (−1, 1) that look random and are always the same.
 fn numbers(len: usize, seed: u64) -> Vec<f64> {
@@ -59,7 +59,7 @@ fn reference(shape: &ConvShape, x: &[f64], w: &[f64], g: &[f64]) -> [Vec<f64>; 3
 }
 
 /// All three directions at a level, with outputs and scratch full of garbage before.
-fn compute<T: Real>(level: Level, shape: &ConvShape, x: &[T], w: &[T], g: &[T], garbage: T) -> [Vec<T>; 3] {
+fn compute<T: Real>(level: InstructionSet, shape: &ConvShape, x: &[T], w: &[T], g: &[T], garbage: T) -> [Vec<T>; 3] {
     let size = size_of::<T>();
     let [mut y, mut gx, mut gw] = [vec![garbage; g.len()], vec![garbage; x.len()], vec![garbage; w.len()]];
     let mut scratch = vec![garbage; forward::scratch_at(level, shape, size)];
@@ -90,7 +90,7 @@ fn check(shape: &ConvShape) {
         + shape.output_len() / shape.out_channels.max(1)
         + shape.kernel[0] * shape.kernel[1] * shape.in_channels.max(shape.out_channels);
     let scale = longest as f64;
-    for &level in Level::available() {
+    for &level in InstructionSet::available() {
         let double = compute(level, shape, &x, &w, &g, f64::NAN);
         let float = compute(level, shape, &x32, &w32, &g32, f32::NAN);
         for (direction, name) in ["forward", "input gradient", "weight gradient"].into_iter().enumerate() {
@@ -156,8 +156,8 @@ fn layers_of_the_zoo_agree_with_seven_loops() {
 fn every_instruction_set_agrees_with_the_portable_code() {
     for shape in [square(3, 12, [20, 50], 3), square(9, 4, [40, 70], 3)] {
         let [x, w, g] = operands(&shape);
-        let portable = compute(Level::Portable, &shape, &x, &w, &g, f64::NAN);
-        for &level in Level::available() {
+        let portable = compute(InstructionSet::Portable, &shape, &x, &w, &g, f64::NAN);
+        for &level in InstructionSet::available() {
             let other = compute(level, &shape, &x, &w, &g, f64::NAN);
             for (a, b) in portable.iter().flatten().zip(other.iter().flatten()) {
                 assert!((a - b).abs() <= 1e-12, "{level:?}: {b} instead of {a} for {shape:?}");
@@ -230,7 +230,7 @@ fn every_number_of_threads_gives_the_same_bits() {
         let [x, w, g] = operands(&shape).map(|values| single(&values));
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| compute(Level::detect(), &shape, &x, &w, &g, f32::NAN))
+            pool.install(|| compute(InstructionSet::detect(), &shape, &x, &w, &g, f32::NAN))
                 .map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>())
         };
         let one = on(1);
@@ -248,7 +248,7 @@ fn the_public_entries_take_the_scratch_they_ask_for() {
     forward(&shape, &x, &w, &mut y, &mut scratch(forward_scratch(&shape, 8)));
     input_gradient(&shape, &g, &w, &mut gx, &mut scratch(input_gradient_scratch(&shape, 8)));
     weight_gradient(&shape, &x, &g, &mut gw, &mut scratch(weight_gradient_scratch(&shape, 8)));
-    assert_eq!([y, gx, gw], compute(Level::detect(), &shape, &x, &w, &g, 0.0));
+    assert_eq!([y, gx, gw], compute(InstructionSet::detect(), &shape, &x, &w, &g, 0.0));
 }
 
 fn shapes() -> impl Strategy<Value = ConvShape> {
@@ -280,7 +280,7 @@ proptest! {
     #[test]
     fn the_three_directions_are_adjoint(shape in shapes()) {
         let [x, w, g] = operands(&shape);
-        let [y, gx, gw] = compute(Level::detect(), &shape, &x, &w, &g, f64::NAN);
+        let [y, gx, gw] = compute(InstructionSet::detect(), &shape, &x, &w, &g, f64::NAN);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let [forward, input, weight] = [dot(&y, &g), dot(&x, &gx), dot(&w, &gw)];
         let size = 1.0 + y.iter().zip(&g).map(|(a, b)| (a * b).abs()).sum::<f64>();

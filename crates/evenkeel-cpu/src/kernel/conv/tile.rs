@@ -4,7 +4,8 @@
 //! [`WeightTile`]: some weight rows × one or two vectors of output channels, summed over pixels.
 //! Both sum each element in the same order whatever the size of the tile, so the tiling never changes a result.
 
-use super::simd::{Array, Lanes, Level};
+use super::simd::{Array, Lanes};
+use crate::kernel::instruction_set::InstructionSet;
 
 /// A stretch of the reduction: `len` scalars of the input, contiguous, against `len` rows of packed weights.
 #[derive(Clone, Copy, Debug)]
@@ -199,12 +200,12 @@ mod x86 {
 }
 
 mod sealed {
-    use super::{Kernels, Level};
+    use super::{InstructionSet, Kernels};
 
     pub trait Sealed: Sized + 'static {
         /// The tiles for an instruction set that this processor has; out of reach for other crates, as its types are.
         #[allow(private_interfaces)]
-        fn kernels(level: Level) -> &'static Kernels<Self>;
+        fn kernels(level: InstructionSet) -> &'static Kernels<Self>;
     }
 }
 pub(super) use sealed::Sealed;
@@ -217,26 +218,26 @@ impl Real for f64 {}
 
 impl Sealed for f32 {
     #[allow(private_interfaces)]
-    fn kernels(level: Level) -> &'static Kernels<f32> {
+    fn kernels(level: InstructionSet) -> &'static Kernels<f32> {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => x86::AVX512.0,
+            InstructionSet::Avx512 => x86::AVX512.0,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => x86::AVX2.0,
-            Level::Portable => &portable_f32::KERNELS,
+            InstructionSet::Avx2 => x86::AVX2.0,
+            InstructionSet::Portable => &portable_f32::KERNELS,
         }
     }
 }
 
 impl Sealed for f64 {
     #[allow(private_interfaces)]
-    fn kernels(level: Level) -> &'static Kernels<f64> {
+    fn kernels(level: InstructionSet) -> &'static Kernels<f64> {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => x86::AVX512.1,
+            InstructionSet::Avx512 => x86::AVX512.1,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => x86::AVX2.1,
-            Level::Portable => &portable_f64::KERNELS,
+            InstructionSet::Avx2 => x86::AVX2.1,
+            InstructionSet::Portable => &portable_f64::KERNELS,
         }
     }
 }

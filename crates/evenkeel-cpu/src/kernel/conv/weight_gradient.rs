@@ -8,9 +8,9 @@
 use super::copy::{Source, Unit, Units, copy_images, copy_rows};
 use super::correlate::{channel_block, channel_blocks};
 use super::geometry::{Axis, ConvShape};
-use super::simd::Level;
 use super::tile::{Real, Stretch, WeightTile};
 use super::work::{Shared, each, even};
+use crate::kernel::instruction_set::InstructionSet;
 
 /// Output pixels in a unit: the block of the output gradient (two vectors wide) stays in the cache next to the core.
 const UNIT_PIXELS: usize = 256;
@@ -98,7 +98,7 @@ impl Plan<'_> {
         (self.parts - 1) * self.shape.weight_len() + self.tasks() * (self.copied[0] + self.copied[1])
     }
 
-    fn run<T: Real>(&self, level: Level, x: &[T], gy: &[T], gw: &mut [T], scratch: &mut [T]) {
+    fn run<T: Real>(&self, level: InstructionSet, x: &[T], gy: &[T], gw: &mut [T], scratch: &mut [T]) {
         if x.is_empty() || gy.is_empty() || gw.is_empty() {
             gw.fill(T::default());
             return;
@@ -130,7 +130,7 @@ impl Plan<'_> {
     /// The pixels of one part, for one slice of input channels and some blocks of output channels of a group.
     fn task<T: Real>(
         &self,
-        level: Level,
+        level: InstructionSet,
         x: &[T],
         gy: &[T],
         target: Shared<T>,
@@ -316,7 +316,7 @@ impl Plan<'_> {
 
 /// What a task sums: the copies it reads and the weights it owns.
 struct Sums<'a, T> {
-    level: Level,
+    level: InstructionSet,
     target: Shared<T>,
     gradient: &'a [T],
     x: &'a [T],
@@ -337,17 +337,17 @@ struct Sums<'a, T> {
 /// # Panics
 /// When a slice does not have the length of the shape, or the scratch is too short.
 pub fn weight_gradient<T: Real>(shape: &ConvShape, x: &[T], gy: &[T], gw: &mut [T], scratch: &mut [T]) {
-    weight_gradient_at(Level::detect(), shape, x, gy, gw, scratch);
+    weight_gradient_at(InstructionSet::detect(), shape, x, gy, gw, scratch);
 }
 
 /// Elements of scratch that [`weight_gradient`] needs for scalars of `size` bytes: partial sums (1 MiB of f32 at most) and for
 /// each of about 16 tasks a few rows of the input and of the output gradient.
 pub fn weight_gradient_scratch(shape: &ConvShape, size: usize) -> usize {
-    scratch_at(Level::detect(), shape, size)
+    scratch_at(InstructionSet::detect(), shape, size)
 }
 
 pub(super) fn weight_gradient_at<T: Real>(
-    level: Level,
+    level: InstructionSet,
     shape: &ConvShape,
     x: &[T],
     gy: &[T],
@@ -363,6 +363,6 @@ pub(super) fn weight_gradient_at<T: Real>(
     plan.run(level, x, gy, gw, scratch);
 }
 
-pub(super) fn scratch_at(level: Level, shape: &ConvShape, size: usize) -> usize {
+pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
     Plan::new(shape, level.lanes(size)).scratch()
 }
