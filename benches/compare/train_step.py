@@ -16,7 +16,7 @@ import time
 import torch
 
 
-STEPS = 20
+STEPS = 16
 ROUNDS = 3
 
 
