@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::fuse::{Fusion, Task, base_of};
 use crate::kernel::conv::{self, ConvShape};
 use crate::kernel::matmul::MatMul;
+use crate::kernel::movement::{Gather, Movement, Strided};
 use crate::loops::{Loop, OutputKind};
 use crate::plan::{Life, place};
 use crate::program::{Program, Step};
@@ -34,6 +35,8 @@ pub(crate) enum Kernel {
     Loop(Box<Loop>),
     MatMul(MatMul),
     Convolution(Direction, ConvShape),
+    Move(Movement),
+    ScatterAdd(Gather),
     LogSumExp { columns: usize },
     ArgMax { columns: usize },
     WindowSum(Window),
@@ -136,6 +139,14 @@ fn kernel(node: &Node, nodes: &[Node]) -> (Kernel, usize) {
             let scratch = product.scratch_elements();
             (Kernel::MatMul(product), scratch)
         }
+        Op::Slice(along) => (Kernel::Move(Movement::Slice(Strided::new(along, &operand(0).shape))), 0),
+        Op::Pad(along) => (Kernel::Move(Movement::Pad(Strided::new(along, &node.shape))), 0),
+        Op::Concat { axis } => {
+            let block = |part: &evenkeel_graph::NodeId| nodes[part.index()].shape[*axis..].iter().product();
+            (Kernel::Move(Movement::Concat(node.inputs.iter().map(block).collect())), 0)
+        }
+        Op::Gather { axis } => (Kernel::Move(Movement::Gather(gather(&operand(0).shape, *axis))), 0),
+        Op::ScatterAdd { axis } => (Kernel::ScatterAdd(gather(&node.shape, *axis)), 0),
         Op::Conv(geometry) => convolution(Direction::Forward, geometry, node.dtype),
         Op::ConvInputGradient(geometry) => convolution(Direction::InputGradient, geometry, node.dtype),
         Op::ConvWeightGradient(geometry) => convolution(Direction::WeightGradient, geometry, node.dtype),
@@ -148,6 +159,11 @@ fn kernel(node: &Node, nodes: &[Node]) -> (Kernel, usize) {
         // All that is left over: elementwise nodes and moves are loops, inputs and reshapes are no steps.
         _ => (Kernel::LogSumExp { columns: columns() }, 0),
     }
+}
+
+/// Slices of a shape that a gather along `axis` takes.
+fn gather(whole: &[usize], axis: usize) -> Gather {
+    Gather { extent: whole[axis], inner: whole[axis + 1..].iter().product() }
 }
 
 fn convolution(direction: Direction, geometry: &Convolution, dtype: DType) -> (Kernel, usize) {

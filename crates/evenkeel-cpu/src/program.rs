@@ -154,6 +154,11 @@ impl Program {
                     fused::run(nest, &leaves, &outputs, partials);
                 }
             }
+            Kernel::Move(_) => match dtype.bytes() {
+                1 => self.run_movement::<u8>(number, memory),
+                4 => self.run_movement::<u32>(number, memory),
+                _ => self.run_movement::<u64>(number, memory),
+            },
             Kernel::ArgMax { .. } | Kernel::WindowArgMax(_) => {
                 match self.function.nodes()[self.operand(number, 0)].dtype {
                     DType::F32 => self.run_opaque::<f32>(number, memory, scratch),
@@ -171,12 +176,28 @@ impl Program {
         node.inputs[place].index()
     }
 
+    /// Moves elements as the bits they are, of one type's width; all bits zero is zero in every type.
+    fn run_movement<E: Copy + Default + Send + Sync>(&self, number: usize, memory: &[Memory]) {
+        let step = &self.steps[number];
+        let elements = |value: usize| self.function.nodes()[value].shape.elements();
+        // SAFETY: the plan gave every value memory of its shape and of this width, apart from all others alive now.
+        let read = |place: usize| unsafe { slice::<E>(memory[step.reads[place]], elements(step.reads[place])) };
+        // SAFETY: as above; only called for indices, which are i32.
+        let indices = |place: usize| unsafe { slice::<i32>(memory[step.reads[place]], elements(step.reads[place])) };
+        let result = step.writes[0];
+        // SAFETY: as above.
+        let y = unsafe { slice_mut::<E>(memory[result], elements(result)) };
+        if let Kernel::Move(movement) = &step.kernel {
+            movement.run(read, indices, E::default(), y);
+        }
+    }
+
     fn run_opaque<T: kernel_types::Number>(&self, number: usize, memory: &[Memory], scratch: Memory) {
         let step = &self.steps[number];
         let elements = |value: usize| self.function.nodes()[value].shape.elements();
         // SAFETY: the plan gave every value memory of its shape and type, apart from all others alive at this step.
         let read = |place: usize| unsafe { slice::<T>(memory[step.reads[place]], elements(step.reads[place])) };
-        // SAFETY: as above; taps are i32 by construction.
+        // SAFETY: as above; taps and indices are i32 by construction.
         let taps = || unsafe { slice::<i32>(memory[step.reads[1]], elements(step.reads[1])) };
         let result = step.writes[0];
         // SAFETY: as above; each kernel calls exactly one of the two.
@@ -186,7 +207,8 @@ impl Program {
         // SAFETY: as above.
         let scratch = || unsafe { slice_mut::<T>(scratch, step.scratch_bytes / size_of::<T>()) };
         match &step.kernel {
-            Kernel::Loop(_) => {}
+            Kernel::Loop(_) | Kernel::Move(_) => {}
+            Kernel::ScatterAdd(geometry) => geometry.add(read(0), taps(), write()),
             Kernel::MatMul(product) => product.run(read(0), read(1), write(), scratch()),
             Kernel::Convolution(direction, shape) => {
                 let run = match direction {

@@ -101,6 +101,11 @@ fn check(case: &Case) {
     }
 }
 
+/// Places along an axis of 5, some of them twice, some outside it.
+fn places<'g>(x: Var<'g>) -> Var<'g> {
+    x.graph().constant(Tensor::new([2, 3], vec![4, 0, 4, -1, 2, 5]).unwrap())
+}
+
 macro_rules! cases {
     ($($name:ident, $shapes:expr, $positive:expr, $formula:expr;)*) => {$(
         #[test]
@@ -172,6 +177,29 @@ cases! {
     matmul_batched, &[&[2, 3, 4], &[2, 4, 5]], false, |x| x[0].matmul(x[1]);
     matmul_of_transpose, &[&[4, 3], &[4, 5]], false, |x| x[0].transpose(&[1, 0]).matmul(x[1]);
     matmul_with_itself, &[&[4, 4]], false, |x| x[0].matmul(x[0]);
+    slice, &[&[4, 5, 3]], false, |x| x[0].square().slice(&[1..3, 0..5, 2..3]);
+    slice_by_steps, LARGE, false, |x| x[0].sin().slice_along_by(1, 3..52, 4);
+    slice_of_one, ODD, false, |x| x[0].at(1, 4) * x[0].at(0, 1).sum_all();
+    slice_of_nothing, ODD, false, |x| x[0].slice(&[1..1, 0..5]).sum(&[0]) + x[0].at(0, 0);
+    reverse, &[&[4, 5, 3]], false, |x| x[0].reverse(&[0, 2]).sin() * x[0];
+    pad, ODD, false, |x| x[0].square().pad(&[[1, 0], [2, 3]]).cos();
+    pad_between, ODD, false, |x| x[0].pad_with(&[[0, 2], [1, 0]], &[2, 1]).square();
+    pad_of_nothing, &[&[0, 3], &[4, 3]], false, |x| x[0].exp().pad(&[[1, 3], [0, 0]]) + x[1].sin();
+    concat, &[&[2, 3], &[2, 1], &[2, 4]], false, |x| x[0].graph().concat(&[x[0], x[1].sin(), x[2] * x[2]], 1).tanh();
+    concat_of_nothing_and_a_fixed_part, &[&[0, 3], &[2, 3]], false, |x| {
+        x[0].graph().concat(&[x[0], x[1].like(2.0), x[1].square()], 0).tanh()
+    };
+    split, &[&[3, 8]], false, |x| {
+        let parts = x[0].square().split(1, 4);
+        parts[0] * parts[1].sigmoid() + parts[2] * parts[3].tanh()
+    };
+    rotation, ODD, false, |x| x[0].graph().concat(&[x[0].slice_along(1, 2..5), x[0].slice_along(1, 0..2)], 1) * x[0];
+    gather, &[&[5, 4]], false, |x| x[0].square().gather(0, places(x[0]));
+    gather_inside, &[&[2, 5, 3]], false, |x| x[0].gather(1, places(x[0])).sin();
+    gather_elements, &[&[3, 5]], false, |x| x[0].gather(1, places(x[0])).exp();
+    gather_from_nothing, &[&[0, 2], &[2]], false, |x| x[0].gather(0, places(x[0])) + x[1].square();
+    scatter_add, &[&[2, 3, 4]], false, |x| x[0].square().scatter_add(0, places(x[0]), 5).sin();
+    scatter_add_inside, &[&[2, 2, 3]], false, |x| x[0].scatter_add(1, places(x[0]), 5).exp();
     convolution, &[&[2, 5, 6, 3], &[3, 3, 3, 4]], false, |x| x[0].conv(x[1], [1, 1], [[1, 1], [1, 1]]);
     convolution_strided, &[&[2, 6, 5, 3], &[3, 3, 3, 4]], false, |x| x[0].conv(x[1], [2, 2], [[1, 1], [1, 1]]);
     convolution_one_by_one, &[&[2, 4, 4, 3], &[1, 1, 3, 5]], false, |x| x[0].conv(x[1], [2, 2], [[0, 0], [0, 0]]);

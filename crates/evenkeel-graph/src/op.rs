@@ -257,6 +257,74 @@ impl Window {
     }
 }
 
+/// Positions along one axis: `first`, `first + step`, .. , `count` of them.
+///
+/// A slice reads an axis at such positions, a pad writes one there; each is the transpose of the other. The step may be
+/// negative but not 0, and is 1 where fewer than two positions leave it open, so that equal choices are equal values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Progression {
+    first: usize,
+    step: isize,
+    count: usize,
+}
+
+impl Progression {
+    /// `count` positions from `first` on, `step` apart.
+    pub fn new(first: usize, step: isize, count: usize) -> Progression {
+        match count {
+            0 => Progression { first: 0, step: 1, count },
+            1 => Progression { first, step: 1, count },
+            _ => Progression { first, step, count },
+        }
+    }
+
+    /// Every position of an axis.
+    pub fn whole(extent: usize) -> Progression {
+        Progression::new(0, 1, extent)
+    }
+
+    /// The first position; 0 when there is none.
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// What lies between two positions.
+    pub fn step(&self) -> isize {
+        self.step
+    }
+
+    /// How many positions there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether these are all positions of an axis, in order.
+    pub fn is_whole(&self, extent: usize) -> bool {
+        *self == Progression::whole(extent)
+    }
+
+    /// Whether all positions lie on an axis of this extent, at different places.
+    pub fn fits(&self, extent: usize) -> bool {
+        let Some(steps) = self.count.checked_sub(1) else { return true };
+        let last = isize::try_from(steps).ok().and_then(|steps| steps.checked_mul(self.step));
+        let last = last.and_then(|reach| self.first.checked_add_signed(reach));
+        self.step != 0 && self.first < extent && last.is_some_and(|last| last < extent)
+    }
+
+    /// The position with this number, for a number below the count.
+    pub fn at(&self, number: usize) -> usize {
+        self.first.wrapping_add_signed(self.step.wrapping_mul(number as isize))
+    }
+
+    /// The positions of this progression with the numbers of another.
+    pub fn of(&self, numbers: &Progression) -> Progression {
+        match numbers.count {
+            0 => Progression::new(0, 1, 0),
+            count => Progression::new(self.at(numbers.first), self.step.wrapping_mul(numbers.step), count),
+        }
+    }
+}
+
 /// One primitive operation. Operands are listed in the order the node holds them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -301,6 +369,27 @@ pub enum Op {
     Broadcast {
         /// Where each axis of the operand goes, ascending.
         axes: Vec<usize>,
+    },
+    /// Reads each axis of the operand at some positions.
+    Slice(Vec<Progression>),
+    /// The transpose of `Slice`: the operand is written at some positions of each axis, zeros are elsewhere.
+    Pad(Vec<Progression>),
+    /// Operands one after the other along an axis.
+    Concat {
+        /// The axis along which their extents add up.
+        axis: usize,
+    },
+    /// x, indices → x[.., index, ..]: the places of one axis that the indices name, in their shape. An index outside the
+    /// axis reads zeros, as a product with its one-hot vector would.
+    Gather {
+        /// The axis that the indices' axes replace.
+        axis: usize,
+    },
+    /// y, indices → x: the transpose of `Gather`: each slice of y is added at the place its index names, in the order of
+    /// the indices. An index outside the axis is left out.
+    ScatterAdd {
+        /// The axis that replaces the indices' axes.
+        axis: usize,
     },
     /// a · b over the last two axes, the leading ones being a batch; either side may be read transposed.
     MatMul {
@@ -369,6 +458,11 @@ impl Op {
             Op::Reshape => "reshape",
             Op::Transpose { .. } => "transpose",
             Op::Broadcast { .. } => "broadcast",
+            Op::Slice(_) => "slice",
+            Op::Pad(_) => "pad",
+            Op::Concat { .. } => "concat",
+            Op::Gather { .. } => "gather",
+            Op::ScatterAdd { .. } => "scatter-add",
             Op::MatMul { .. } => "matmul",
             Op::Conv(_) => "convolution",
             Op::ConvInputGradient(_) => "convolution-input-gradient",

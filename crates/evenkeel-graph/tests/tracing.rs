@@ -1,6 +1,8 @@
 //! What tracing refuses and how it says so, and what simplification finds.
 
-use evenkeel_graph::{DType, Graph};
+#![allow(clippy::unwrap_used)]
+
+use evenkeel_graph::{DType, Graph, Var};
 
 #[test]
 fn a_wrong_shape_is_told_with_both_values_and_the_line() {
@@ -28,7 +30,7 @@ fn the_first_mistake_is_the_one_reported() {
 fn mistakes_of_every_kind_are_errors_and_no_panics() {
     use DType::{F32, F64, I32};
     type Mistake = fn(&Graph);
-    let mistakes: [(&str, Mistake); 12] = [
+    let mistakes: [(&str, Mistake); 22] = [
         ("too many elements", |g| {
             g.input("x", [usize::MAX, 8], F32);
         }),
@@ -61,6 +63,37 @@ fn mistakes_of_every_kind_are_errors_and_no_panics() {
         }),
         ("without an element", |g| {
             g.input("x", [1, 4, 4, 3], F32).max_pool([2, 2], [1, 1], [[2, 0], [0, 0]]);
+        }),
+        ("[0..2, 1..4] do not lie in [2, 3]", |g| {
+            g.input("x", [2, 3], F32).slice(&[0..2, 1..4]);
+        }),
+        ("2..1 ends before it starts", |g| {
+            let (start, end) = (2, 1);
+            g.input("x", [2, 3], F32).slice(&[0..2, start..end]);
+        }),
+        ("no range of axis 2", |g| {
+            g.input("x", [2, 3], F32).slice_along(2, 0..1);
+        }),
+        ("a step of 0", |g| {
+            g.input("x", [2, 3], F32).slice_along_by(1, 0..1, 0);
+        }),
+        ("not axes of [2, 3]", |g| {
+            g.input("x", [2, 3], F32).reverse(&[2]);
+        }),
+        ("too large", |g| {
+            g.input("x", [2, 3], F32).pad_with(&[[0, 0], [0, 0]], &[0, usize::MAX / 2]);
+        }),
+        ("4 equal parts", |g| {
+            g.input("x", [2, 3], F32).split(1, 4)[3].exp();
+        }),
+        ("do not join along axis 0", |g| {
+            g.concat(&[g.input("x", [2, 3], F32), g.input("y", [2, 4], F32)], 0);
+        }),
+        ("needs i32 indices", |g| {
+            g.input("x", [2, 3], F32).gather(0, g.input("i", [4], F32));
+        }),
+        ("the axes [4] of its i32 indices at axis 1", |g| {
+            g.input("x", [2, 3], F32).scatter_add(1, g.input("i", [4], I32), 7);
         }),
         ("axis 3", |g| {
             g.iota([2, 2], 3, F32);
@@ -121,6 +154,57 @@ fn a_sum_over_repeated_axes_is_a_product() {
     let rows = x.broadcast_along(vec![1], &[4, 3].into());
     let text = graph.function(&[("sum", rows.sum(&[0]))]).unwrap().to_string();
     assert!(text.contains("multiply(") && !text.contains("sum("), "{text}");
+}
+
+/// How often an operation is left in what computes `build` of `[4, 6]`.
+fn left(operation: &str, build: impl for<'g> Fn(Var<'g>) -> Var<'g>) -> usize {
+    let graph = Graph::new();
+    let x = graph.input("x", [4, 6], DType::F64);
+    let text = graph.function(&[("y", build(x))]).unwrap().to_string();
+    text.matches(&format!("= {operation}(")).count()
+}
+
+#[test]
+fn a_slice_of_a_slice_is_one_slice() {
+    assert_eq!(left("slice", |x| x.slice_along_by(1, 1..6, 2).slice_along(1, 1..3).slice_along(0, 1..2)), 1);
+    assert_eq!(left("slice", |x| x.reverse(&[0, 1]).reverse(&[1, 0])), 0, "reversed twice is as it was");
+    assert_eq!(left("slice", |x| x.like(3.0).slice(&[0..1, 2..4])), 0, "one number everywhere is one number anywhere");
+}
+
+#[test]
+fn a_slice_reads_only_what_it_needs_of_pads_and_concatenations() {
+    assert_eq!(left("pad", |x| x.pad(&[[1, 2], [3, 0]]).slice(&[1..5, 3..9])), 0, "the pad is taken off again");
+    assert_eq!(left("slice", |x| x.pad(&[[1, 2], [3, 0]]).slice(&[1..5, 3..9])), 0);
+    assert_eq!(left("constant", |x| x.pad(&[[1, 0], [0, 0]]).slice(&[0..1, 0..6])), 1, "only zeros are read");
+    assert_eq!(left("exp", |x| x.graph().concat(&[x.exp(), x.sin()], 0).slice(&[5..7, 0..6])), 0);
+    assert_eq!(left("concat", |x| x.graph().concat(&[x.exp(), x.sin()], 0).slice(&[5..7, 0..6])), 0);
+    assert_eq!(left("concat", |x| x.graph().concat(&[x.exp(), x.sin()], 0).slice(&[3..7, 0..6])), 1);
+}
+
+#[test]
+fn a_pad_of_a_pad_is_one_pad_and_a_pad_of_nothing_is_zeros() {
+    assert_eq!(left("pad", |x| x.pad(&[[1, 0], [0, 0]]).pad_with(&[[0, 1], [2, 0]], &[1, 0])), 1);
+    assert_eq!(left("pad", |x| x.slice(&[0..0, 0..6]).pad(&[[1, 1], [0, 0]])), 0);
+    assert_eq!(left("pad", |x| x.like(0.0).pad(&[[1, 1], [0, 0]])), 0);
+}
+
+#[test]
+fn parts_that_are_put_together_again_are_the_whole() {
+    assert_eq!(left("concat", |x| x.graph().concat(&x.split(1, 3), 1)), 0);
+    assert_eq!(left("slice", |x| x.graph().concat(&x.split(1, 3), 1)), 0);
+    assert_eq!(left("concat", |x| x.graph().concat(&[x, x.graph().concat(&[x, x], 0)], 0)), 1, "nested ones are one");
+}
+
+#[test]
+fn the_gradient_of_a_split_is_one_concatenation() {
+    let graph = Graph::new();
+    let x = graph.input("x", [4, 6], DType::F64);
+    let parts = x.split(1, 3);
+    let loss = (parts[0].sin() * parts[1] * parts[2].exp()).sum_all();
+    let gradient = graph.vjp(&[loss], &[x], None).unwrap()[0];
+    let text = graph.function(&[("gradient", gradient)]).unwrap().to_string();
+    let count = |operation: &str| text.matches(&format!("= {operation}(")).count();
+    assert_eq!((count("concat"), count("pad"), count("add")), (1, 0, 0), "{text}");
 }
 
 #[test]

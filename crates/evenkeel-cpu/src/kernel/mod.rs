@@ -4,6 +4,7 @@ pub mod conv;
 pub(crate) mod fused;
 pub(crate) mod instruction_set;
 pub(crate) mod matmul;
+pub(crate) mod movement;
 pub(crate) mod real;
 pub(crate) mod rows;
 pub(crate) mod window;

@@ -1,6 +1,6 @@
 //! Forward differentiation: tangents flow with the program.
 
-use super::rules::{Rule, apply, reapply, reduced_axes, rule};
+use super::rules::{Rule, apply, reapply, reapply_joint, reduced_axes, rule};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Pass, Var};
 
@@ -49,6 +49,7 @@ impl Graph {
                 Rule::Linear(operands) => {
                     sum(operands.iter().filter_map(|&which| Some(reapply(&node, &x, which, into[which]?))))
                 }
+                Rule::Joint => reapply_joint(&node, &x, &into),
                 Rule::Weighted(weight) => into[0].map(|tangent| (weight * tangent).sum(&reduced_axes(&node, x[0]))),
                 Rule::Flat => None,
             });

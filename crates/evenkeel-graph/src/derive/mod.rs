@@ -1,11 +1,12 @@
 //! Derivatives: one table of rules, read by both transformations.
 //!
-//! Every primitive is one of four kinds, and [`rules`] says which:
+//! Every primitive is one of five kinds, and [`rules`] says which:
 //!
 //! * *local*: elementwise, with a partial derivative for each operand. A tangent is multiplied by it on the way forward,
 //!   a cotangent on the way back: the same factor.
 //! * *linear in each of some operands* (products, convolutions, sums, moves): forward, the operation itself applied to
 //!   the tangent; backward, its transpose, which is again one of the primitives.
+//! * *linear in all operands together* (a concatenation): the same, with zero for an operand that does not move;
 //! * *weighted*: a reduction whose derivative is a weight for each element (log-sum-exp, maximum).
 //! * *flat*: comparisons, positions, counters; nothing flows.
 //!

@@ -9,6 +9,8 @@ pub(super) enum Rule<'g> {
     Local(Vec<Partial<'g>>),
     /// Linear in each of the operands listed, the others held fixed.
     Linear(&'static [usize]),
+    /// Linear in all operands together: what does not move counts as zero.
+    Joint,
     /// ẏ = Σ weight · ẋ over the axes that vanish.
     Weighted(Var<'g>),
     /// The derivative is zero wherever it exists.
@@ -72,6 +74,10 @@ pub(super) fn rule<'g>(node: &Node, out: Var<'g>, x: &[Var<'g>]) -> Rule<'g> {
         | Op::Reshape
         | Op::Transpose { .. }
         | Op::Broadcast { .. }
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Gather { .. }
+        | Op::ScatterAdd { .. }
         | Op::WindowSum(_)
         | Op::WindowSpread(_)
         | Op::WindowTake(_)
@@ -79,6 +85,7 @@ pub(super) fn rule<'g>(node: &Node, out: Var<'g>, x: &[Var<'g>]) -> Rule<'g> {
         Op::MatMul { .. } | Op::Conv(_) | Op::ConvInputGradient(_) | Op::ConvWeightGradient(_) => {
             return Rule::Linear(&[0, 1]);
         }
+        Op::Concat { .. } => return Rule::Joint,
         // d/dx ln Σ eˣ = softmax(x); in closed form, so that no exponential is differentiated again.
         Op::LogSumExp => return Rule::Weighted((x[0] - out.along_rows_of(x[0])).exp()),
         Op::Reduce { kind: Reduction::Maximum, axes } => {
@@ -132,6 +139,14 @@ pub(super) fn reapply<'g>(node: &Node, x: &[Var<'g>], which: usize, tangent: Var
     tangent.graph().push(node.op.clone(), &ids, node.shape.clone(), node.dtype)
 }
 
+/// A jointly linear operation on the operands' tangents, zero where there is none.
+pub(super) fn reapply_joint<'g>(node: &Node, x: &[Var<'g>], tangents: &[Option<Var<'g>>]) -> Option<Var<'g>> {
+    let graph = x.first()?.graph();
+    let tangent = |(&x, tangent): (&Var<'g>, &Option<Var<'g>>)| tangent.unwrap_or_else(|| x.like(0.0)).id();
+    let ids: Vec<_> = x.iter().zip(tangents).map(tangent).collect();
+    Some(graph.push(node.op.clone(), &ids, node.shape.clone(), node.dtype))
+}
+
 /// The transpose of a linear operation in operand `which`, applied to the cotangent `g`.
 pub(super) fn transpose<'g>(node: &Node, x: &[Var<'g>], which: usize, g: Var<'g>) -> Var<'g> {
     match &node.op {
@@ -148,6 +163,15 @@ pub(super) fn transpose<'g>(node: &Node, x: &[Var<'g>], which: usize, g: Var<'g>
             let added: Vec<usize> = (0..node.shape.len()).filter(|axis| !axes.contains(axis)).collect();
             g.sum(&added)
         }
+        Op::Slice(along) => g.pad_at(along.clone(), &x[0].shape()),
+        Op::Pad(along) => g.slice_at(along.clone()),
+        Op::Concat { axis } => {
+            let extent = |part: &Var<'g>| part.shape()[*axis];
+            let start: usize = x[..which].iter().map(extent).sum();
+            g.slice_along(*axis, start..start + extent(&x[which]))
+        }
+        Op::Gather { axis } => g.scatter_add(*axis, x[1], x[0].shape()[*axis]),
+        Op::ScatterAdd { axis } => g.gather(*axis, x[1]),
         // y = op(A) op(B): Ā = ȳ op(B)ᵀ and B̄ = op(A)ᵀ ȳ, each read transposed where its side was.
         &Op::MatMul { transpose_lhs, transpose_rhs } => match (which, transpose_lhs, transpose_rhs) {
             (0, false, flag) => g.matmul_with(x[1], false, !flag),

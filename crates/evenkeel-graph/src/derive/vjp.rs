@@ -65,6 +65,10 @@ impl Graph {
                         .filter(|&&which| wanted(which))
                         .map(|&which| (which, transpose(&node, &x, which, g)))
                         .collect(),
+                    Rule::Joint => (0..x.len())
+                        .filter(|&which| wanted(which))
+                        .map(|which| (which, transpose(&node, &x, which, g)))
+                        .collect(),
                     Rule::Weighted(weight) => {
                         vec![(0, weight * keep_axes(g, x[0], &reduced_axes(&node, x[0])))]
                     }

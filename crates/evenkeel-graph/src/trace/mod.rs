@@ -2,6 +2,8 @@
 
 mod contraction;
 mod elementwise;
+mod indexing;
 mod movement;
 mod reduction;
+mod slicing;
 mod window;

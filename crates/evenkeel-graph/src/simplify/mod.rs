@@ -4,6 +4,8 @@
 //! what it computes, so equal subexpressions become one node. Rewrites never change which values are infinite or NaN
 //! (x · 0 stays), but may change the sign of a zero.
 
+mod slicing;
+
 use crate::graph::{Node, NodeId, Pass};
 use crate::op::{Binary, Constant, Op, Reduction, Unary, round_to};
 use crate::shape::{DType, Shape};
@@ -88,6 +90,9 @@ impl Builder {
             Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Cast => self.elementwise(node),
             Op::Reshape | Op::Transpose { .. } | Op::Broadcast { .. } => self.movement(node),
             Op::Reduce { .. } => self.reduction(node),
+            Op::Slice(_) => self.slice(node),
+            Op::Pad(_) => self.pad(node),
+            Op::Concat { .. } => self.concat(node),
             Op::MatMul { .. } => self.matmul(node),
             _ => self.intern(node),
         }
@@ -112,7 +117,10 @@ impl Builder {
             (Op::Cast, ..) if self.node(x[0]).dtype == node.dtype => return x[0],
             _ => {}
         }
-        self.hoist(node)
+        match self.sum_of_pads(&node) {
+            Some(sum) => sum,
+            None => self.hoist(node),
+        }
     }
 
     /// The value of an elementwise node whose operands are all splats.
