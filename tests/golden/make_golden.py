@@ -18,6 +18,7 @@ VERSIONS = {"python": platform.python_version(), "torch": torch.__version__, "nu
 def case(model, image, batch, classes, norm="none", mode="running", activation="relu", loss="cross-entropy", **constants):
     name = [model, f"norm {norm}"] + ([f"{mode} statistics"] if norm != "none" else [])
     name += ([activation] if model.startswith("mlp") else []) + [loss] + [f"{batch} samples"]
+    name += [f"{image[0]} tokens"] if model.startswith("transformer") else []
     return {
         "name": ", ".join(name),
         "model": model,
@@ -59,6 +60,9 @@ FILES = {
     + [case("vgg11", [32, 32, 3], 2, 10, "batch", "batch", loss="squared")],
     "resnet20": [case("resnet20", [9, 14, 3], 4, 10, norm, mode, loss=loss) for norm, mode in NORMS for loss in LOSSES]
     + [case("resnet20", [32, 32, 3], 2, 10, "batch", "batch")],
+    # Tokens; samples as long as the context and shorter ones, one head and several, more samples than are taken at once.
+    "transformer": [case("transformer:2-6-3-5", [tokens], 4, 7, loss=loss, epsilon=1e-3) for tokens in (5, 3) for loss in LOSSES]
+    + [case("transformer:1-4-1-3", [3], 130, 5), case("transformer", [16], 2, 65)],
 }
 
 
@@ -82,6 +86,10 @@ def network_of(case):
 
 
 def samples_of(case, suffix=""):
+    if case["model"].startswith("transformer"):
+        shape = (case["batch"], *case["image"])
+        tokens = lambda name: formula.labels(name, math.prod(shape), case["classes"]).reshape(shape)
+        return tokens(f"input/x{suffix}"), tokens(f"input/y{suffix}")
     x = formula.standard(f"input/x{suffix}", (case["batch"], *case["image"]))
     return x, formula.labels(f"input/y{suffix}", case["batch"], case["classes"])
 

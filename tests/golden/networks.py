@@ -1,14 +1,15 @@
 """The zoo in PyTorch, with Evenkeel's parameter paths, and the way from one layout to the other.
 
-A network takes images as Evenkeel stores them, [N, H, W, C], and its parameters have the paths of Evenkeel's; only their
+A network takes images as Evenkeel stores them, [N, H, W, C], or tokens [N, T], and its parameters have the paths of Evenkeel's; only their
 layouts are PyTorch's. `to_torch` and `from_torch` convert one tensor.
 """
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-WIDTHS = {"mlp": [512, 512], "deep-linear": [64, 64]}
+WIDTHS = {"mlp": [512, 512], "deep-linear": [64, 64], "transformer": [4, 128, 4, 64]}
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}
 
 
@@ -136,8 +137,74 @@ class ResNet20(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Table(nn.Module):
+    """A vector for each index; kept [width, indices], so that `to_torch` does with it what it does with every matrix."""
+
+    def __init__(self, indices, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width, indices))
+
+    def forward(self, x):
+        return F.embedding(x, self.weight.T)
+
+
+class Attention(nn.Module):
+    """Causal self-attention: one linear map to queries, keys and values, another from the heads' results."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x):
+        split = lambda part: part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        q, k, v = map(split, self.qkv(x).chunk(3, dim=2))
+        # The other kernels cannot be differentiated twice.
+        with sdpa_kernel(SDPBackend.MATH):
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class TransformerBlock(nn.Module):
+    """x + attention(norm1(x)), then x + fc2(gelu(fc1(norm2(x))))"""
+
+    def __init__(self, width, heads, epsilon):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, epsilon)
+        self.attention = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, epsilon)
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+class Transformer(nn.Module):
+    """Tables of tokens and positions, pre-norm blocks, norm, head."""
+
+    def __init__(self, layers, width, heads, context, vocabulary, epsilon):
+        super().__init__()
+        self.tokens = Table(vocabulary, width)
+        self.positions = Table(context, width)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, epsilon) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, epsilon)
+        self.head = nn.Linear(width, vocabulary)
+
+    def forward(self, x):
+        x = self.tokens(x) + self.positions(torch.arange(x.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x))
+
+
 def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1):
-    """A network of the zoo in float64 for images of shape (H, W, C); `model` is written as on the command line."""
+    """A network of the zoo in float64; `model` is written as on the command line.
+
+    `image` is the shape (H, W, C) of a sample, or (T,) where it is tokens; `classes` is then their vocabulary.
+    """
     name, _, widths = model.partition(":")
     widths = [int(width) for width in widths.split("-")] if widths else WIDTHS.get(name, [])
     norms = Norms(norm, epsilon, momentum)
@@ -152,6 +219,8 @@ def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1):
         network = Vgg11(image, norms, classes)
     elif name == "resnet20":
         network = ResNet20(image, norms, classes)
+    elif name == "transformer":
+        network = Transformer(*widths, classes, epsilon)
     else:
         raise ValueError(f"model '{name}' is not in the zoo")
     return network.double()
@@ -176,19 +245,19 @@ def load(network, values):
 
 
 def mean_loss(loss, logits, labels):
-    """Cross-entropy, or half the squared distance to the one-hot label; mean over the samples."""
+    """Cross-entropy, or half the squared distance to the one-hot label; mean over the labels, one a row of logits."""
     if loss == "cross-entropy":
-        return F.cross_entropy(logits, labels)
-    wanted = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
-    return ((logits - wanted) ** 2).sum(1).mean() / 2
+        return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
+    wanted = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    return ((logits - wanted) ** 2).sum(-1).mean() / 2
 
 
 def bend(loss, logits, moved):
     """The Hessian of the mean loss with respect to the logits, times `moved`, in closed form."""
     if loss == "cross-entropy":
-        p = logits.softmax(1)
-        moved = p * (moved - (p * moved).sum(1, keepdim=True))
-    return moved / logits.shape[0]
+        p = logits.softmax(-1)
+        moved = p * (moved - (p * moved).sum(-1, keepdim=True))
+    return moved / logits[..., 0].numel()
 
 
 def derivatives(network, loss, mode, x, labels, direction):

@@ -4,7 +4,7 @@ use crate::config::{Config, NormMode, Precision};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, Dataset, LoadOptions};
 use crate::network::{Batch, Network, State};
-use crate::nn::NormSettings;
+use crate::nn::{NormSettings, Reads};
 use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
 use crate::train::take_batch;
 use crate::{Error, ErrorKind, Result, models};
@@ -266,6 +266,14 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
         epsilon: config.batch_norm.epsilon,
     };
     let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
+    if model.reads() == Reads::Tokens {
+        return Err(Error::input(format!("model '{}' reads tokens, and the data set holds images", config.model))
+            .detail("key", "model")
+            .detail("got", &config.data.source)
+            .hint(
+                "choose another model; a program of one's own can train this one on sequences (`models::Transformer`)",
+            ));
+    }
     Network::with(model, &dataset.image_shape, precision, config.loss, norm)
 }
 

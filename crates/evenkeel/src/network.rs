@@ -3,9 +3,9 @@
 use crate::Result;
 use crate::config::{Initialization, Loss, NormMode};
 use crate::init::initialize;
-use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo};
+use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo, Reads};
 use crate::objective::{hits, losses};
-use evenkeel_graph::{DType, Graph, Tensor, Var};
+use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 
 /// A model, what it is applied to and what it is trained for.
 pub struct Network {
@@ -28,10 +28,10 @@ pub struct State {
     pub buffers: Vec<Tensor>,
 }
 
-/// Inputs `[N, ..]` and labels `[N]` of some samples.
+/// Inputs `[N, ..]` and labels of some samples: `[N]`, or `[N, T]` where every position has one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// The inputs, in the network's floating-point type.
+    /// The inputs, in the network's floating-point type, or `I32` for a network that reads tokens.
     pub inputs: Tensor,
     /// The labels, `I32`.
     pub labels: Tensor,
@@ -40,7 +40,7 @@ pub struct Batch {
 impl Batch {
     /// How many samples there are.
     pub fn len(&self) -> usize {
-        self.labels.shape().elements()
+        self.labels.shape().first().copied().unwrap_or(0)
     }
 
     /// Whether there are none.
@@ -53,9 +53,9 @@ impl Batch {
 pub(crate) struct Traced<'g> {
     pub(crate) cx: Context<'g>,
     pub(crate) logits: Var<'g>,
-    /// The loss of each sample.
+    /// The loss of each sample: the mean over its labels.
     pub(crate) losses: Var<'g>,
-    /// 1 for each sample answered rightly.
+    /// The share of its labels that each sample answers rightly.
     pub(crate) hits: Var<'g>,
     pub(crate) parameters: Vec<Var<'g>>,
 }
@@ -117,6 +117,11 @@ impl Network {
         self.dtype
     }
 
+    /// What the network reads.
+    pub fn reads(&self) -> Reads {
+        self.model.reads()
+    }
+
     /// One sample's shape.
     pub fn input_shape(&self) -> &[usize] {
         &self.input_shape
@@ -146,14 +151,16 @@ impl Network {
     /// Traces the network for `batch` samples. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`.
     pub(crate) fn trace<'g>(&self, graph: &'g Graph, batch: usize, mode: NormMode) -> Result<Traced<'g>> {
         let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm });
-        let mut shape = vec![batch];
-        shape.extend(&self.input_shape);
-        let x = graph.input("x", shape, self.dtype);
-        let labels = graph.input("y", [batch], DType::I32);
+        let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
+        let (x, labels) = match self.model.reads() {
+            Reads::Numbers => (graph.input("x", &shape, self.dtype), graph.input("y", [batch], DType::I32)),
+            Reads::Tokens => (graph.input("x", &shape, DType::I32), graph.input("y", shape, DType::I32)),
+        };
         let logits = self.model.forward(&cx, x).named("logits");
         let (losses, hits) = {
             let _scope = graph.scope("loss");
-            (losses(self.loss, logits, labels), hits(logits, labels))
+            let inner: Vec<usize> = (1..labels.shape().len()).collect();
+            (losses(self.loss, logits, labels).mean(&inner), hits(logits, labels).mean(&inner))
         };
         cx.check()?;
         let parameters = cx.parameters().into_iter().map(|(_, var)| var).collect();

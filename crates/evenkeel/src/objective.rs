@@ -3,7 +3,7 @@
 use crate::config::Loss;
 use evenkeel_graph::Var;
 
-/// The loss of each sample, `[N]`, from logits `[N, classes]` and labels `[N]`.
+/// The loss of each label, `[..]`, from logits `[.., classes]` and labels `[..]`.
 ///
 /// * [`Loss::CrossEntropy`]: ln Σ eᶻ − z_label. Its derivatives come out in closed form: softmax − one-hot, and
 ///   diag(p) − p pᵀ.
@@ -11,16 +11,18 @@ use evenkeel_graph::Var;
 pub fn losses<'g>(loss: Loss, logits: Var<'g>, labels: Var<'g>) -> Var<'g> {
     let shape = logits.shape();
     let graph = logits.graph();
-    let samples = shape.first().copied().unwrap_or(0);
-    let class = graph.iota(&shape, 1, logits.dtype());
-    let one_hot = class.equal(labels.cast(logits.dtype()).reshape([samples, 1]));
+    let last = shape.len().saturating_sub(1);
+    let mut rows = labels.shape().to_vec();
+    rows.push(1);
+    let class = graph.iota(&shape, last, logits.dtype());
+    let one_hot = class.equal(labels.cast(logits.dtype()).reshape(rows));
     match loss {
-        Loss::CrossEntropy => logits.log_sum_exp() - one_hot.select(logits, logits.like(0.0)).sum(&[1]),
-        Loss::Squared => (logits - one_hot.cast(logits.dtype())).square().sum(&[1]) * 0.5,
+        Loss::CrossEntropy => logits.log_sum_exp() - one_hot.select(logits, logits.like(0.0)).sum(&[last]),
+        Loss::Squared => (logits - one_hot.cast(logits.dtype())).square().sum(&[last]) * 0.5,
     }
 }
 
-/// 1 for each sample whose largest logit is its label's, else 0: `[N]`.
+/// 1 for each label whose logit is the largest of its row, else 0: `[..]`.
 pub fn hits<'g>(logits: Var<'g>, labels: Var<'g>) -> Var<'g> {
     logits.argmax().equal(labels).cast(logits.dtype())
 }

@@ -15,7 +15,14 @@ fn model() -> impl Strategy<Value = ModelSpec> {
     let widths = prop::collection::vec(1usize..=65_536, 0..8);
     (prop::sample::select(MODELS), widths).prop_map(|(name, widths)| {
         let model = ModelSpec { name, widths: Vec::new() };
-        if model.takes_widths() { ModelSpec { widths, ..model } } else { model }
+        match widths[..] {
+            _ if model.takes_widths() => ModelSpec { widths, ..model },
+            [layers, width, heads, tokens] if name == "transformer" => {
+                let width = heads * (width % (65_536 / heads) + 1);
+                ModelSpec { widths: vec![layers % 1000 + 1, width, heads, tokens], ..model }
+            }
+            _ => model,
+        }
     })
 }
 

@@ -136,9 +136,15 @@ impl<R> Case<R> {
 
     /// `suffix` tells the batches of a run apart.
     fn samples(&self, suffix: &str) -> Batch {
-        let mut shape = vec![self.batch];
-        shape.extend(&self.image);
-        let shape = Shape::from(shape);
+        let shape = Shape::from([&[self.batch], &self.image[..]].concat());
+        if self.model.starts_with("transformer") {
+            let tokens = |name: &str| {
+                let tokens =
+                    unit(&format!("{name}{suffix}"), shape.elements()).map(|u| (u * self.classes as f64) as i32);
+                Tensor::new(&shape, tokens.collect::<Vec<_>>()).unwrap()
+            };
+            return Batch { inputs: tokens("input/x"), labels: tokens("input/y") };
+        }
         let labels = unit(&format!("input/y{suffix}"), self.batch).map(|u| (u * self.classes as f64) as i32);
         Batch {
             inputs: tensor(&shape, standard(&format!("input/x{suffix}"), shape.elements())),
@@ -256,7 +262,9 @@ fn derivatives_agree(file: &str) {
         comparison.numbers("loss", case, &[loss], &[wanted.loss], FIRST_ORDER);
         comparison.digests("gradient", case, pieces(&network, &gradient), &wanted.gradient, FIRST_ORDER);
         let logits = curvature.logits().unwrap();
-        assert_eq!(logits.shape().to_vec(), [case.batch, case.classes]);
+        let mut rows = vec![case.batch];
+        rows.extend(case.image.iter().filter(|_| case.model.starts_with("transformer")));
+        assert_eq!(logits.shape().to_vec(), [&rows[..], &[case.classes]].concat());
         comparison.numbers("logits", case, &logits.to_f64(), &wanted.logits, FIRST_ORDER);
 
         let direction: Vec<f64> = network
@@ -312,6 +320,11 @@ fn vgg11_agrees_with_pytorch_to_second_order() {
 #[test]
 fn resnet20_agrees_with_pytorch_to_second_order() {
     derivatives_agree("resnet20.json");
+}
+
+#[test]
+fn transformers_agree_with_pytorch_to_second_order() {
+    derivatives_agree("transformer.json");
 }
 
 #[test]

@@ -14,10 +14,11 @@ fn document(place: &Place, arguments: &str) -> Value {
 fn models_and_data_list_what_there_is() {
     let place = Place::new();
     assert_snapshot!(place.run("models").out, @r"
-    mlp[:WIDTH-WIDTH-..]          fully connected, hidden widths 512-512 unless given, `--set activation=..`
-    deep-linear[:WIDTH-WIDTH-..]  a product of matrices, no activation, no bias; 64-64 unless given
-    vgg11                         8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger
-    resnet20                      3 stages of 3 residual blocks, widths 16, 32, 64, for small images
+    mlp[:WIDTH-WIDTH-..]                     fully connected, hidden widths 512-512 unless given, `--set activation=..`
+    deep-linear[:WIDTH-WIDTH-..]             a product of matrices, no activation, no bias; 64-64 unless given
+    vgg11                                    8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger
+    resnet20                                 3 stages of 3 residual blocks, widths 16, 32, 64, for small images
+    transformer[:LAYERS-WIDTH-HEADS-TOKENS]  decoder-only, over sequences of tokens; 4-128-4-64 unless given
     ");
     assert_snapshot!(place.run("data").out, @r"
     digits             8×8×1, 10 classes,  1,438 training and    359 test samples

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The names of the zoo, in the order in which they are listed.
-pub const MODELS: &[&str] = &["mlp", "deep-linear", "vgg11", "resnet20"];
+pub const MODELS: &[&str] = &["mlp", "deep-linear", "vgg11", "resnet20", "transformer"];
 
 /// Those of [`MODELS`] whose hidden widths may be chosen.
 const WITH_WIDTHS: &[&str] = &["mlp", "deep-linear"];
@@ -18,9 +18,9 @@ const WIDEST: usize = 65_536;
 /// The most hidden layers a [`ModelSpec`] may ask for.
 const DEEPEST: usize = 1_000;
 
-/// A network by name: one of [`MODELS`], with hidden widths where the network has them.
+/// A network by name: one of [`MODELS`], with its size where that may be chosen.
 ///
-/// It is written `NAME` or `NAME:WIDTH-WIDTH-...` and printed in the same way.
+/// It is written `NAME`, `NAME:WIDTH-WIDTH-...` or `transformer:LAYERS-WIDTH-HEADS-TOKENS`, and printed in the same way.
 ///
 /// ```
 /// use evenkeel::config::ModelSpec;
@@ -33,7 +33,8 @@ const DEEPEST: usize = 1_000;
 pub struct ModelSpec {
     /// One of [`MODELS`].
     pub name: &'static str,
-    /// Hidden widths from the input to the head, 1 to 65,536 each and at most 1,000 of them; empty: the network's own.
+    /// Hidden widths from the input to the head, 1 to 65,536 each and at most 1,000 of them, or the layers, width, heads and
+    /// tokens of a transformer; empty: the network's own.
     pub widths: Vec<usize>,
 }
 
@@ -59,6 +60,9 @@ impl ModelSpec {
         };
         let model = ModelSpec { name, widths: Vec::new() };
         let Some(widths) = widths else { return Ok(model) };
+        if name == "transformer" {
+            return read_transformer(widths);
+        }
         if !model.takes_widths() {
             return Err(Fault::value(format!("model '{name}' takes no widths"), format!("write '{name}' alone")));
         }
@@ -72,6 +76,23 @@ impl ModelSpec {
         let widths = widths.split('-').map(|width| read_width(name, width)).collect::<Result<_, _>>()?;
         Ok(ModelSpec { widths, ..model })
     }
+}
+
+fn read_transformer(text: &str) -> Result<ModelSpec, Fault> {
+    let name = "transformer";
+    let widths = text.split('-').map(|number| read_width(name, number)).collect::<Result<Vec<_>, _>>()?;
+    let form = "write it 'transformer:LAYERS-WIDTH-HEADS-TOKENS', as in 'transformer:4-128-4-64'";
+    let &[layers, width, heads, _] = &widths[..] else {
+        return Err(Fault::value(format!("a transformer has four sizes, not {}", widths.len()), form));
+    };
+    if layers > DEEPEST {
+        return Err(Fault::value(format!("a transformer cannot have {layers} layers"), format!("at most {DEEPEST}")));
+    }
+    if width % heads != 0 {
+        let what = format!("{heads} heads do not divide a transformer's width of {width}");
+        return Err(Fault::value(what, "the width is a multiple of the heads"));
+    }
+    Ok(ModelSpec { name, widths })
 }
 
 fn read_width(name: &str, text: &str) -> Result<usize, Fault> {

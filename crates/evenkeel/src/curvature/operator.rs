@@ -131,7 +131,7 @@ impl<'n> Curvature<'n> {
         Ok((sum[0], gradient))
     }
 
-    /// The logits of all samples, `[N, classes]`.
+    /// The logits of all samples, `[N, classes]`, or `[N, T, classes]` where every position has a label.
     ///
     /// # Errors
     /// When the state is not the network's.
@@ -142,11 +142,11 @@ impl<'n> Curvature<'n> {
             self.run(&mut runner, &mut outputs, batch, &self.weights[0], &[])?;
             values.extend(outputs[0].to_f64());
         }
-        let classes = outputs[0].shape().last().copied().unwrap_or(1);
-        values.truncate(self.samples() * classes);
-        let shape = [self.samples(), classes];
+        let mut shape = outputs[0].shape().to_vec();
+        shape[0] = self.samples();
+        values.truncate(shape.iter().product());
         let dtype = self.network.dtype();
-        Ok(Tensor::from_f64(shape, dtype, &values).unwrap_or_else(|| Tensor::zeros(shape, dtype)))
+        Ok(Tensor::from_f64(&shape[..], dtype, &values).unwrap_or_else(|| Tensor::zeros(shape, dtype)))
     }
 
     /// A product with a flat direction. Cost: about three gradients.
@@ -297,7 +297,7 @@ fn cut(samples: &Batch, start: usize, size: usize) -> Result<(Batch, usize)> {
     };
     match (rows(&samples.inputs), rows(&samples.labels)) {
         (Some(inputs), Some(labels)) => Ok((Batch { inputs, labels }, filled)),
-        _ => Err(Error::input("samples must be floats with integer labels")),
+        _ => Err(Error::input("samples must be floats or integers with integer labels")),
     }
 }
 

@@ -18,6 +18,7 @@ pub fn initialize(info: &ParameterInfo, scheme: Initialization, seed: u64, dtype
     let count = info.shape.elements();
     let values: Vec<f64> = match info.initial {
         Initial::Constant(value) => vec![value; count],
+        Initial::Normal(deviation) => (0..count).map(|_| deviation * random.normal_f64()).collect(),
         Initial::Weight { fan_in, fan_out } => match scheme {
             Initialization::He => {
                 let deviation = (2.0 / fan_in.max(1) as f64).sqrt();

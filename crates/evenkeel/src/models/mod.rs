@@ -2,10 +2,12 @@
 
 mod mlp;
 mod resnet;
+mod transformer;
 mod vgg;
 
 pub use mlp::Mlp;
 pub use resnet::ResNet20;
+pub use transformer::Transformer;
 pub use vgg::Vgg11;
 
 use crate::config::{Activation, ModelSpec, NormKind};
@@ -38,6 +40,11 @@ pub fn catalogue() -> Vec<ModelInfo> {
         ),
         info("vgg11", "vgg11", "8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger"),
         info("resnet20", "resnet20", "3 stages of 3 residual blocks, widths 16, 32, 64, for small images"),
+        info(
+            "transformer",
+            "transformer[:LAYERS-WIDTH-HEADS-TOKENS]",
+            "decoder-only, over sequences of tokens; 4-128-4-64 unless given",
+        ),
     ]
 }
 
@@ -45,10 +52,17 @@ pub fn catalogue() -> Vec<ModelInfo> {
 ///
 /// * `norm`: the layer under each `norm` path
 /// * `activation`: between the layers of an mlp
-/// * `classes`: outputs of the last layer, `head`
+/// * `classes`: outputs of the last layer, `head`; the vocabulary of a transformer
 pub fn build(spec: &ModelSpec, norm: NormKind, activation: Activation, classes: usize) -> Box<dyn Model> {
     let widths = |default: &[usize]| if spec.widths.is_empty() { default.to_vec() } else { spec.widths.clone() };
     match spec.name {
+        "transformer" => {
+            let size = match spec.widths[..] {
+                [layers, width, heads, context] => Transformer { layers, width, heads, context, vocabulary: classes },
+                _ => Transformer { vocabulary: classes, ..Transformer::default() },
+            };
+            Box::new(size)
+        }
         "vgg11" => Box::new(Vgg11 { norm, classes }),
         "resnet20" => Box::new(ResNet20 { norm, classes }),
         "deep-linear" => Box::new(Mlp { widths: widths(&[64, 64]), norm, activation: None, classes }),

@@ -9,6 +9,8 @@ use std::cell::RefCell;
 pub enum Initial {
     /// The same number everywhere.
     Constant(f64),
+    /// Normal numbers of this standard deviation, whatever the initialization scheme.
+    Normal(f64),
     /// Random weights whose size the initialization scheme takes from the number of inputs and outputs of one unit.
     Weight {
         /// Numbers that are added up for one output.

@@ -11,6 +11,15 @@ impl<'g> Context<'g> {
         y + self.param("bias", [out], Initial::Constant(0.0))
     }
 
+    /// y = x W + b over the last axis at every position: `[.., in]` becomes `[.., out]`.
+    pub fn linear_last(&self, name: &str, x: Var<'g>, out: usize) -> Var<'g> {
+        let mut shape = x.shape().to_vec();
+        let inputs = shape.pop().unwrap_or(0);
+        let positions = shape.iter().product::<usize>();
+        shape.push(out);
+        self.linear(name, x.reshape([positions, inputs]), out).reshape(shape)
+    }
+
     /// y = x W without a bias.
     pub fn linear_without_bias(&self, name: &str, x: Var<'g>, out: usize) -> Var<'g> {
         let _scope = self.scope(name);

@@ -4,18 +4,36 @@
 //! by path and says how normalization layers take their statistics; nothing of it lives on between traces.
 
 mod activation;
+mod attention;
 mod context;
+mod embedding;
 mod linear;
 
 pub use activation::activate;
+pub use attention::attention;
 pub use context::{BatchStatistics, BufferInfo, Context, Initial, NormSettings, ParameterInfo};
 
 use evenkeel_graph::Var;
 
+/// What a network reads, and how much it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Floating-point numbers; a sample has one label.
+    Numbers,
+    /// A sequence of integers below the size of a vocabulary; every position has a label.
+    Tokens,
+}
+
 /// A network: traced anew for every program it takes part in.
 pub trait Model {
-    /// The output for a batch of inputs. Activations are channels-last: `[N, H, W, C]` or `[N, C]`.
+    /// The output for a batch of inputs. Activations are channels-last: `[N, H, W, C]`, `[N, T, C]` or `[N, C]`. The output
+    /// holds one row of logits for each label.
     fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g>;
+
+    /// What the network reads.
+    fn reads(&self) -> Reads {
+        Reads::Numbers
+    }
 }
 
 /// Any function of the right form is a network.

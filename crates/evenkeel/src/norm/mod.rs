@@ -1,6 +1,7 @@
 //! Normalization layers.
 
 mod batch;
+mod layer;
 
 use crate::config::NormKind;
 use crate::nn::Context;

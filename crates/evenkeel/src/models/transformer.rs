@@ -1,0 +1,67 @@
+//! A decoder-only transformer (Radford et al. 2019, section 2.3: layer norm before each part and after the last).
+
+use crate::Error;
+use crate::nn::{Context, Initial, Model, Reads};
+use evenkeel_graph::Var;
+
+/// A language model: from the tokens up to each position, logits for the next one.
+///
+/// `tokens` and `positions` (learned vectors, added), blocks `blocks.0` .. of `norm1`, causal self-attention `attention`,
+/// `norm2`, `fc1`, gelu, `fc2` (four times the width inside), each half added to its input, then `norm` and `head`.
+///
+/// Input `[N, T]`, at most `context` tokens each; output `[N, T, vocabulary]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transformer {
+    /// Blocks.
+    pub layers: usize,
+    /// Channels of a position; a multiple of `heads`.
+    pub width: usize,
+    /// Heads of each attention.
+    pub heads: usize,
+    /// The most tokens a sample can have.
+    pub context: usize,
+    /// How many tokens there are.
+    pub vocabulary: usize,
+}
+
+/// Standard deviation of the embeddings at first, as in GPT-2.
+const DEVIATION: f64 = 0.02;
+
+impl Default for Transformer {
+    /// 4 layers of width 128 with 4 heads, over 64 of 65 characters: the size of Tiny Shakespeare.
+    fn default() -> Self {
+        Transformer { layers: 4, width: 128, heads: 4, context: 64, vocabulary: 65 }
+    }
+}
+
+impl Model for Transformer {
+    fn forward<'g>(&self, cx: &Context<'g>, tokens: Var<'g>) -> Var<'g> {
+        let shape = tokens.shape();
+        let length = shape.last().copied().unwrap_or(0);
+        if shape.len() != 2 || length > self.context {
+            cx.fail(
+                Error::input("the transformer does not take samples of this shape")
+                    .detail("expected", format!("at most {} tokens", self.context))
+                    .detail("got", &shape),
+            );
+            return tokens;
+        }
+        let mut x = cx.embedding("tokens", tokens, self.vocabulary, self.width, DEVIATION);
+        x = x + {
+            let _scope = cx.scope("positions");
+            let all = cx.param("weight", [self.context, self.width], Initial::Normal(DEVIATION));
+            all.slice_along(0, 0..length)
+        };
+        for layer in 0..self.layers {
+            let _scope = cx.scope(&format!("blocks.{layer}"));
+            x = x + cx.self_attention("attention", cx.layer_norm("norm1", x), self.heads, true);
+            let inner = cx.linear_last("fc1", cx.layer_norm("norm2", x), 4 * self.width).gelu();
+            x = x + cx.linear_last("fc2", inner, self.width);
+        }
+        cx.linear_last("head", cx.layer_norm("norm", x), self.vocabulary)
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::Tokens
+    }
+}
