@@ -1,6 +1,6 @@
 //! A finished program: what an executor compiles.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Var};
 use crate::op::{Constant, Op};
 use crate::shape::{DType, Shape};
@@ -49,9 +49,63 @@ impl Graph {
         let outputs = outputs.iter().zip(roots).map(|((name, _), id)| ((*name).to_string(), id)).collect();
         Ok(Function { nodes, inputs, outputs })
     }
+
+    /// Appends a function applied to values of this graph; gives back its outputs in order.
+    ///
+    /// # Errors
+    /// When tracing had failed before, or the values are not shaped as the function's inputs.
+    pub fn call<'g>(&'g self, function: &Function, inputs: &[Var<'g>]) -> Result<Vec<Var<'g>>> {
+        self.check()?;
+        let fits = |(info, var): (&InputInfo, &Var<'_>)| info.shape == var.shape() && info.dtype == var.dtype();
+        if inputs.len() != function.inputs.len() || !function.inputs.iter().zip(inputs).all(fits) {
+            let expected: Vec<String> =
+                function.inputs.iter().map(|info| format!("{} {} {}", info.name, info.dtype, info.shape)).collect();
+            let problem = format!("the function takes {}", expected.join(", "));
+            return Err(Error::new("call", problem, inputs.iter().map(|var| var.operand()).collect()));
+        }
+        let mut values: Vec<Var<'g>> = Vec::with_capacity(function.nodes.len());
+        for node in &function.nodes {
+            values.push(match node.op {
+                Op::Input(input) => inputs[input],
+                _ => self.on_behalf_of(node, node.pass, || {
+                    let operands: Vec<NodeId> = node.inputs.iter().map(|id| values[id.index()].id()).collect();
+                    self.push(node.op.clone(), &operands, node.shape.clone(), node.dtype)
+                }),
+            });
+        }
+        self.check()?;
+        Ok(function.outputs.iter().map(|(_, id)| values[id.index()]).collect())
+    }
 }
 
 impl Function {
+    /// The function with `count` values, along a new leading axis, of each input that `over` chooses; every output has the
+    /// axis, too. See [`Graph::map`].
+    ///
+    /// # Errors
+    /// When `over` chooses no input, or `count` is 0.
+    pub fn map(&self, count: usize, over: impl Fn(&InputInfo) -> bool) -> Result<Function> {
+        let graph = Graph::new();
+        let (mut inputs, mut single, mut stacked) = (vec![], vec![], vec![]);
+        for info in &self.inputs {
+            if over(info) {
+                let shape: Vec<usize> = std::iter::once(count).chain(info.shape.iter().copied()).collect();
+                stacked.push(graph.input(&info.name, shape, info.dtype));
+                // Stands for one value of the stack; nothing reads it in the end.
+                let placeholder = graph.splat(0.0, &info.shape, info.dtype);
+                single.push(placeholder);
+                inputs.push(placeholder);
+            } else {
+                inputs.push(graph.input(&info.name, &info.shape, info.dtype));
+            }
+        }
+        let outputs = graph.call(self, &inputs)?;
+        let outputs = graph.map(&outputs, &single, &stacked)?;
+        let named: Vec<(&str, Var<'_>)> =
+            self.outputs.iter().map(|(name, _)| name.as_str()).zip(outputs.iter().copied()).collect();
+        graph.function(&named)
+    }
+
     /// The nodes, operands before their users.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

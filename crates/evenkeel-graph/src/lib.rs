@@ -1,7 +1,7 @@
-//! Programs as graphs, and the two transformations that make every derivative.
+//! Programs as graphs, and the transformations that make every derivative.
 //!
-//! A [`Graph`] is a list of nodes in the order they were traced; a [`Var`] points at one. [`Graph::vjp`] and
-//! [`Graph::jvp`] read a graph and append to it. The primitives are closed under both, so an exact Hessian-vector product
+//! A [`Graph`] is a list of nodes in the order they were traced; a [`Var`] points at one. [`Graph::vjp`], [`Graph::jvp`] and
+//! [`Graph::map`] read a graph and append to it. The primitives are closed under both, so an exact Hessian-vector product
 //! is nothing more than
 //!
 //! ```
@@ -17,12 +17,14 @@
 //! # Ok::<(), evenkeel_graph::Error>(())
 //! ```
 //!
+//! [`Graph::map`] takes many directions (or samples) at once.
+//!
 //! Tracing never fails in the middle of a formula: the first wrong shape is remembered with the line it was written on,
 //! what follows from it is ignored, and the next call that returns a `Result` reports it.
 //!
 //! Nothing here knows how to compute: kernels, layouts and memory live in `evenkeel-cpu`.
 //!
-//! Where to start reading: [`op`] (what exists), then [`derive`] (one table of rules that both transformations read),
+//! Where to start reading: [`op`] (what exists), then [`derive`] (one table of rules that both derivatives read),
 //! then [`simplify`].
 
 pub mod derive;

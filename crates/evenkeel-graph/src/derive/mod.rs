@@ -1,6 +1,6 @@
-//! Derivatives: one table of rules, read by both transformations.
+//! The transformations: two that differentiate and read one table of rules, and one that maps over stacks of values.
 //!
-//! Every primitive is one of five kinds, and [`rules`] says which:
+//! For differentiation every primitive is one of five kinds, and [`rules`] says which:
 //!
 //! * *local*: elementwise, with a partial derivative for each operand. A tangent is multiplied by it on the way forward,
 //!   a cotangent on the way back: the same factor.
@@ -10,8 +10,12 @@
 //! * *weighted*: a reduction whose derivative is a weight for each element (log-sum-exp, maximum).
 //! * *flat*: comparisons, positions, counters; nothing flows.
 //!
-//! Because both transformations only append primitives, they apply to each other's results, to any order.
+//! For mapping, [`stack`] says what a primitive becomes when some of its operands have one more axis in front.
+//!
+//! Because all transformations only append primitives, they apply to each other's results, to any order.
 
 mod jvp;
+mod map;
 mod rules;
+mod stack;
 mod vjp;

@@ -200,6 +200,7 @@ pub(super) fn transpose<'g>(node: &Node, x: &[Var<'g>], which: usize, g: Var<'g>
     }
 }
 
-fn conv_like<'g>(x: Var<'g>, w: Var<'g>, geometry: &crate::op::Convolution) -> Var<'g> {
+/// The convolution of `x` with `w` by the same steps, padding and groups.
+pub(super) fn conv_like<'g>(x: Var<'g>, w: Var<'g>, geometry: &crate::op::Convolution) -> Var<'g> {
     x.conv_general(w, geometry.stride, geometry.padding, geometry.dilation, geometry.groups)
 }
