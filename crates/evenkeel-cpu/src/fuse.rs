@@ -173,7 +173,7 @@ impl<'f> Fusion<'f> {
             if !node.op.is_elementwise() {
                 continue;
             }
-            let mut cost = Cost { instructions: 1, transcendental: is_transcendental(&node.op), reads: Vec::new() };
+            let mut cost = Cost { instructions: 1, transcendental: node.op.is_transcendental(), reads: Vec::new() };
             for input in node.inputs.iter().map(|id| id.index()) {
                 if self.is_inlined(input) {
                     cost.instructions += costs[input].instructions;
@@ -437,11 +437,6 @@ impl<'f> Fusion<'f> {
         group.body.push((scalar, operands));
         Source::Instruction(group.body.len() - 1)
     }
-}
-
-fn is_transcendental(op: &Op) -> bool {
-    use Unary::{Cos, Erf, Exp, Expm1, Log, Log1p, Power, Sigmoid, Sin, Tanh};
-    matches!(op, Op::Unary(Cos | Erf | Exp | Expm1 | Log | Log1p | Power(_) | Sigmoid | Sin | Tanh))
 }
 
 /// The type each loop node computes in: floats in their own, masks in that of what was compared, integers in f64, which

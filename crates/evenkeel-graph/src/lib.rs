@@ -17,7 +17,8 @@
 //! # Ok::<(), evenkeel_graph::Error>(())
 //! ```
 //!
-//! [`Graph::map`] takes many directions (or samples) at once.
+//! [`Graph::map`] takes many directions (or samples) at once, and [`Function::linearize`] splits a finished function into
+//! what is computed once at a point and what is computed for each direction.
 //!
 //! Tracing never fails in the middle of a formula: the first wrong shape is remembered with the line it was written on,
 //! what follows from it is ignored, and the next call that returns a `Result` reports it.
@@ -27,10 +28,12 @@
 //! Where to start reading: [`op`] (what exists), then [`derive`] (one table of rules that both derivatives read),
 //! then [`simplify`].
 
+mod cut;
 pub mod derive;
 mod error;
 mod function;
 mod graph;
+mod linearize;
 pub mod op;
 pub mod random;
 mod shape;
@@ -41,5 +44,6 @@ mod trace;
 pub use error::{Error, Operand, Result};
 pub use function::{Function, InputInfo};
 pub use graph::{Graph, Node, NodeId, Pass, Scope, Var};
+pub use linearize::Linearized;
 pub use shape::{DType, Shape};
 pub use tensor::{Data, Element, Tensor};
