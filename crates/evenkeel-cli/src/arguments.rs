@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Data,
     /// Write what an outside program needs to check a run
     Export(Export),
+    /// Time the programs of training and curvature on this machine
+    Bench(Bench),
 }
 
 /// Train a network; without any argument on the embedded digits.
@@ -161,4 +163,42 @@ pub(crate) struct Export {
     /// The checkpoint of this step [default: the newest]
     #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
     pub(crate) step: Option<String>,
+}
+
+/// Time one compiled program on inputs that are ready; without any of the flags below but --repeat, a table of them.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Network of the zoo, see `evenkeel models` [default: mlp]
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) model: Option<String>,
+    /// Samples at once [default: 128, transformer: 32]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) batch_size: Option<String>,
+    /// Normalization: none or batch [default: batch]
+    #[arg(long, value_name = "NORM")]
+    pub(crate) norm: Option<String>,
+    /// One sample's shape, e.g. 28x28x1, or 64 tokens [default: what the network is usually shown]
+    #[arg(long, value_name = "HxWxC")]
+    pub(crate) input: Option<String>,
+    /// The program: forward, grad, step, hvp or ggnvp [default: step]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) what: Option<String>,
+    /// Products at a fixed point: what depends on the point alone is kept
+    #[arg(long)]
+    pub(crate) repeated: bool,
+    /// Products with K directions at once
+    #[arg(long, value_name = "K", allow_hyphen_values = true)]
+    pub(crate) block: Option<String>,
+    /// Statistics of normalization layers: batch, running or frozen [default: batch; forward: running]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) norm_mode: Option<String>,
+    /// Compute in f32 or f64 [default: f32]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<String>,
+    /// Timed runs [default: those of a second, at least 5]
+    #[arg(long, value_name = "R", allow_hyphen_values = true)]
+    pub(crate) repeat: Option<String>,
+    /// Also tell where the time goes: by kind of work, and the ten slowest steps
+    #[arg(long)]
+    pub(crate) profile: bool,
 }

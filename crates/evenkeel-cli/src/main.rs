@@ -57,5 +57,6 @@ fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
         Command::Models => command::list::models(output),
         Command::Data => command::list::data(output),
         Command::Export(flags) => command::export::run(flags, &arguments.common, output),
+        Command::Bench(flags) => command::bench::run(flags, &arguments.common, output),
     })
 }

@@ -8,6 +8,8 @@
 use std::time::Instant;
 
 use evenkeel_cpu::kernel::conv::{self, ConvShape};
+use evenkeel_cpu::multiply_add_peak;
+use evenkeel_graph::DType;
 
 fn layer(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize) -> ConvShape {
     ConvShape {
@@ -22,40 +24,6 @@ fn layer(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride:
         dilation: [1; 2],
         groups: 1,
     }
-}
-
-/// Multiply-adds of independent vectors in registers, in GFLOP/s of one thread.
-#[cfg(target_arch = "x86_64")]
-fn peak_of_one_thread(threads: usize) -> f64 {
-    use std::arch::x86_64::*;
-    #[target_feature(enable = "avx512f")]
-    fn wide(rounds: usize) -> f32 {
-        // Twelve sums by name: enough to hide the latency, and sure to stay in registers.
-        let (a, b) = (_mm512_set1_ps(std::hint::black_box(0.5)), _mm512_set1_ps(std::hint::black_box(1.5)));
-        macro_rules! sums {
-            ($($sum:ident)*) => {{
-                $(let mut $sum = a;)*
-                for _ in 0..rounds {
-                    $($sum = _mm512_fmadd_ps(a, $sum, b);)*
-                }
-                0.0 $(+ _mm512_reduce_add_ps($sum))*
-            }};
-        }
-        sums!(c d e f g h i j k l m n)
-    }
-    if !is_x86_feature_detected!("avx512f") {
-        return f64::NAN;
-    }
-    let rounds = if threads == 1 { 10_000_000 } else { 400_000 };
-    let start = now(threads);
-    // SAFETY: the feature was detected above.
-    std::hint::black_box(unsafe { wide(rounds) });
-    (rounds * 12 * 32) as f64 / (now(threads) - start) / 1e9
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn peak_of_one_thread(_threads: usize) -> f64 {
-    f64::NAN
 }
 
 /// Seconds: with one thread its time on a processor, which other programs disturb less, otherwise the clock on the wall.
@@ -131,10 +99,7 @@ fn main() {
     let mut peak: f64 = 0.0;
     let mut rows = Vec::new();
     for (name, shape) in layers {
-        for _ in 0..if threads == 1 { 1 } else { 5 } {
-            let sum: f64 = pool.broadcast(|_| peak_of_one_thread(threads)).into_iter().sum();
-            peak = peak.max(if double { sum / 2.0 } else { sum });
-        }
+        peak = peak.max(pool.install(|| multiply_add_peak(if double { DType::F64 } else { DType::F32 })));
         let operations = 2.0 * shape.output_len() as f64 * (shape.weight_len() / shape.out_channels) as f64;
         let (times, lengths) = pool.install(|| match double {
             true => directions::<f64>(&shape, seconds, threads),

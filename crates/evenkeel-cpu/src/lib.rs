@@ -32,9 +32,12 @@ mod inspect;
 pub mod kernel;
 mod loops;
 mod plan;
+mod profile;
 mod program;
 
 pub use compile::Options;
 pub use error::{Error, Result};
 pub use inspect::NonFinite;
+pub use kernel::peak::multiply_add_peak;
+pub use profile::StepProfile;
 pub use program::{Input, Program};

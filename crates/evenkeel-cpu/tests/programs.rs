@@ -48,6 +48,27 @@ fn one_two_and_four_threads_give_the_same_bits() {
 }
 
 #[test]
+fn a_profile_tells_every_step_and_leaves_the_results_of_a_run() {
+    let graph = Graph::new();
+    let (outputs, inputs) = network(&graph);
+    let expected = run(&graph, &outputs, &inputs, true);
+    let named: Vec<(String, Var<'_>)> = outputs.iter().enumerate().map(|(n, &var)| (n.to_string(), var)).collect();
+    let named: Vec<(&str, Var<'_>)> = named.iter().map(|(name, var)| (name.as_str(), *var)).collect();
+    let mut program = Program::compile(&graph.function(&named).unwrap(), &Options::default()).unwrap();
+    let mut results = program.new_outputs();
+    let inputs: Vec<Input<'_>> = inputs.iter().map(Input::Read).collect();
+    let steps = program.profile(&inputs, &mut results, 3).unwrap();
+    assert_eq!(results, expected);
+    assert_eq!(steps.len(), program.step_count());
+    assert_eq!(steps.iter().map(|step| step.flops).sum::<u64>(), program.function().flops());
+    assert!(steps.iter().all(|step| step.seconds.len() == 3 && step.operations > 0));
+    let forward = steps.iter().find(|step| step.kind == "convolution").unwrap();
+    // Read once: the images and the weights; written once: the result.
+    assert_eq!(forward.bytes, 4 * (16 * 256 * 3 + 27 * 17 + 16 * 256 * 17));
+    assert_eq!(forward.shape.to_vec(), [16, 16, 16, 17]);
+}
+
+#[test]
 fn single_precision_is_double_precision_rounded() {
     let graph = Graph::new();
     let (outputs, inputs) = network(&graph);

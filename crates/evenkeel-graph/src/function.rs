@@ -123,7 +123,13 @@ impl Function {
 
     /// Floating-point operations of all products and convolutions, a multiply-add counted as two.
     pub fn flops(&self) -> u64 {
-        let flops = |node: &Node| match &node.op {
+        (0..self.nodes.len()).map(|node| self.node_flops(node)).fold(0, u64::saturating_add)
+    }
+
+    /// Those of one node: 0 where it is neither a product nor a convolution.
+    pub fn node_flops(&self, node: usize) -> u64 {
+        let node = &self.nodes[node];
+        match &node.op {
             Op::Conv(geometry) | Op::ConvInputGradient(geometry) | Op::ConvWeightGradient(geometry) => geometry.flops(),
             &Op::MatMul { transpose_lhs, .. } => {
                 let lhs = &self.nodes[node.inputs[0].index()].shape;
@@ -131,8 +137,7 @@ impl Function {
                 2 * (node.shape.elements() as u64).saturating_mul(inner as u64)
             }
             _ => 0,
-        };
-        self.nodes.iter().map(flops).fold(0, u64::saturating_add)
+        }
     }
 
     /// The position of an input by name.

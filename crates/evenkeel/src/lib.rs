@@ -18,6 +18,7 @@
 //!
 //! Where to start reading: [`models`] (what networks look like), `train::step` (how a step is built), [`curvature`].
 
+pub mod bench;
 pub mod config;
 pub mod curvature;
 pub mod data;

@@ -2,8 +2,8 @@
 
 use crate::network::Batch;
 use crate::{Error, Result};
-use evenkeel_cpu::{Input, NonFinite, Options, Program};
-use evenkeel_graph::{Graph, Tensor, Var};
+use evenkeel_cpu::{Input, NonFinite, Options, Program, StepProfile};
+use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 use std::collections::HashMap;
 
 /// A compiled program and what each of its inputs is.
@@ -87,6 +87,34 @@ impl Runner {
     /// Bytes that values between inputs and outputs take.
     pub(crate) fn arena_bytes(&self) -> usize {
         self.program.arena_bytes()
+    }
+
+    /// Bytes that a run takes: the arena, the inputs and the outputs; an input that is updated in place counts once.
+    pub(crate) fn peak_bytes(&self) -> usize {
+        let bytes = |shape: &Shape, dtype: DType| shape.elements() * dtype.bytes();
+        let function = self.program.function();
+        let given =
+            function.inputs().iter().zip(&self.sources).filter(|(_, source)| !matches!(source, Source::Donated));
+        let inputs: usize = given.map(|(info, _)| bytes(&info.shape, info.dtype)).sum();
+        let results = function.outputs().iter().map(|(_, id)| &function.nodes()[id.index()]);
+        let outputs: usize = results.map(|node| bytes(&node.shape, node.dtype)).sum();
+        self.program.arena_bytes() + inputs + outputs
+    }
+
+    /// Floating-point operations of a run, products and convolutions only.
+    pub(crate) fn flops(&self) -> u64 {
+        self.program.function().flops()
+    }
+
+    /// Times each step over some runs.
+    pub(crate) fn profile(
+        &mut self,
+        feed: &Feed<'_>,
+        outputs: &mut [Tensor],
+        repeats: usize,
+    ) -> Result<Vec<StepProfile>> {
+        let inputs = gather(&self.sources, feed)?;
+        Ok(self.program.profile(&inputs, outputs, repeats)?)
     }
 
     pub(crate) fn run(&mut self, feed: &Feed<'_>, outputs: &mut [Tensor]) -> Result<()> {

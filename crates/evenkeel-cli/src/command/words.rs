@@ -8,17 +8,21 @@ use evenkeel::store::{Checkpoint, Run};
 use evenkeel::{Error, Result, nearest};
 
 pub(crate) fn norm_mode(word: &str, allowed: &[NormMode]) -> Result<NormMode> {
-    let words: Vec<&str> = allowed.iter().map(|mode| mode.word()).collect();
-    let found = allowed.iter().find(|mode| mode.word() == word);
-    found.copied().ok_or_else(|| unknown("--norm-mode", word, &words))
+    choice("--norm-mode", word, allowed, NormMode::word)
 }
 
 fn dtype(word: &str) -> Result<DType> {
-    match Precision::ALL.iter().find(|precision| precision.word() == word) {
-        Some(Precision::F32) => Ok(DType::F32),
-        Some(Precision::F64) => Ok(DType::F64),
-        None => Err(unknown("--dtype", word, Precision::WORDS)),
-    }
+    Ok(match choice("--dtype", word, Precision::ALL, Precision::word)? {
+        Precision::F32 => DType::F32,
+        Precision::F64 => DType::F64,
+    })
+}
+
+/// One of some choices by its word.
+pub(crate) fn choice<T: Copy>(flag: &str, word: &str, choices: &[T], word_of: fn(T) -> &'static str) -> Result<T> {
+    let words = || choices.iter().map(|&choice| word_of(choice));
+    let found = choices.iter().copied().find(|&choice| word_of(choice) == word);
+    found.ok_or_else(|| unknown(flag, word, &words().collect::<Vec<_>>()))
 }
 
 /// A whole number of at least `least`.

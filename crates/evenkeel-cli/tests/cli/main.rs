@@ -2,6 +2,7 @@
 //!
 //! Numbers with a decimal point are shown as `#`: their last digits depend on the instruction set, and times on the machine.
 
+mod bench;
 mod commands;
 mod data;
 mod failures;

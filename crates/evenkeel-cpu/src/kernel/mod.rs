@@ -5,6 +5,7 @@ pub(crate) mod fused;
 pub(crate) mod instruction_set;
 pub(crate) mod matmul;
 pub(crate) mod movement;
+pub(crate) mod peak;
 pub(crate) mod real;
 pub(crate) mod rows;
 pub(crate) mod window;

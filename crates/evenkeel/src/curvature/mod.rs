@@ -4,4 +4,5 @@ mod lanczos;
 mod operator;
 
 pub use lanczos::{Eigenpair, LanczosOptions, Spectrum, SymmetricOperator, largest_eigenvalues};
+pub(crate) use operator::second_order;
 pub use operator::{Curvature, Product};

@@ -254,7 +254,12 @@ impl<'n> Curvature<'n> {
 }
 
 /// The outputs of a product: jvp of the gradient, or vjp of the loss Hessian's product with the logits' tangent.
-fn second_order<'g>(graph: &'g Graph, traced: &Traced<'g>, loss: Var<'g>, matrix: Product) -> Result<Vec<Var<'g>>> {
+pub(crate) fn second_order<'g>(
+    graph: &'g Graph,
+    traced: &Traced<'g>,
+    loss: Var<'g>,
+    matrix: Product,
+) -> Result<Vec<Var<'g>>> {
     let direction: Vec<Var<'g>> = traced
         .cx
         .parameters()

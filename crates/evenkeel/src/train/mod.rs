@@ -10,4 +10,5 @@ pub(crate) use evaluate::take_batch;
 pub use evaluate::{Evaluation, Evaluator};
 pub use memory::check_state;
 pub use session::{Event, Observer, Outcome, train};
+pub(crate) use step::pass_name;
 pub use step::{StepResult, Trainer};

@@ -118,6 +118,11 @@ impl<'n> Trainer<'n> {
         self.runner.arena_bytes()
     }
 
+    /// The program of a step, and its outputs with the state in them.
+    pub(crate) fn into_program(self) -> (Runner, Vec<Tensor>) {
+        (self.runner, self.outputs)
+    }
+
     /// Where the numbers of a step on this batch first stop being finite. Cost: a step without fusion, compiled anew.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub(super) trait Lanes: Copy {
 
 impl InstructionSet {
     /// Scalars of `size` bytes in one vector.
-    pub(super) fn lanes(self, size: usize) -> usize {
+    pub(crate) fn lanes(self, size: usize) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => 64 / size,

@@ -1,0 +1,171 @@
+//! What can be timed, and the table that is timed when nothing is said.
+
+use crate::config::{ModelSpec, NormKind, NormMode, Precision};
+use crate::models::Transformer;
+use crate::{Error, Result};
+use serde::Serialize;
+use std::fmt;
+
+/// Which program is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum What {
+    /// The outputs of a batch.
+    Forward,
+    /// The mean loss of a batch and its gradient.
+    Grad,
+    /// A training step: loss, gradient, gradient norm, momentum and update, running statistics.
+    Step,
+    /// The product of the loss Hessian with a direction, everything from the inputs on.
+    Hvp,
+    /// The product of the Gauss-Newton matrix with a direction, everything from the inputs on.
+    Ggnvp,
+}
+
+impl What {
+    /// Every program, in the order in which they are listed.
+    pub const ALL: &[What] = &[What::Forward, What::Grad, What::Step, What::Hvp, What::Ggnvp];
+
+    /// The word for it on the command line and in results.
+    pub fn word(self) -> &'static str {
+        match self {
+            What::Forward => "forward",
+            What::Grad => "grad",
+            What::Step => "step",
+            What::Hvp => "hvp",
+            What::Ggnvp => "ggnvp",
+        }
+    }
+
+    /// Whether it is a product with a direction.
+    pub fn is_product(self) -> bool {
+        matches!(self, What::Hvp | What::Ggnvp)
+    }
+
+    /// Where normalization layers take their statistics from unless said otherwise: the batch, as in training; the running
+    /// ones where nothing but the outputs is asked for, as when a trained network is used.
+    pub fn norm_mode(self) -> NormMode {
+        if self == What::Forward { NormMode::Running } else { NormMode::Batch }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// One thing to time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Settings {
+    /// The network.
+    pub model: ModelSpec,
+    /// Its normalization layers.
+    pub norm: NormKind,
+    /// One sample's shape.
+    pub input: Vec<usize>,
+    /// Samples at once.
+    pub batch_size: usize,
+    /// The program.
+    pub what: What,
+    /// Products only: at a fixed point, where what depends on the point alone was computed before and is kept.
+    pub repeated: bool,
+    /// Products only: directions at once.
+    pub block: usize,
+    /// Where normalization layers take their statistics from.
+    pub norm_mode: NormMode,
+    /// The type of parameters and activations.
+    pub dtype: Precision,
+    /// Draws parameters, samples and directions.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// Everything but the network and the program as it is unless said otherwise: no norm, 128 images or 32 texts at once
+    /// in the shape that the network is usually shown, f32, seed 0.
+    pub fn new(model: ModelSpec, what: What) -> Settings {
+        Settings {
+            input: usual_input(&model),
+            batch_size: if model.name == TRANSFORMER { 32 } else { 128 },
+            model,
+            norm: NormKind::None,
+            what,
+            repeated: false,
+            block: 1,
+            norm_mode: what.norm_mode(),
+            dtype: Precision::F32,
+            seed: 0,
+        }
+    }
+
+    pub(super) fn reads_tokens(&self) -> bool {
+        self.model.name == TRANSFORMER
+    }
+
+    /// Refuses what cannot be timed together.
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.what.is_product() && (self.repeated || self.block > 1) {
+            let flag = if self.repeated { "repeated" } else { "block" };
+            return Err(Error::input(format!("{flag} is for products with a direction"))
+                .detail("expected", format!("{} or {}", What::Hvp, What::Ggnvp))
+                .detail("got", self.what)
+                .hint(format!("leave `--{flag}` out, or take `--what hvp`")));
+        }
+        if self.repeated || self.block > 1 {
+            return Err(Error::input(
+                "a product cannot be split into what depends on the point and what on the direction",
+            )
+            .hint("leave out `--repeated` and `--block`: one whole product can be timed"));
+        }
+        if self.what == What::Step && self.norm_mode != NormMode::Batch {
+            return Err(Error::input("a training step takes the statistics of its batch")
+                .detail("expected", format!("norm mode {}", NormMode::Batch))
+                .detail("got", format!("norm mode {}", self.norm_mode))
+                .hint("use `--what grad` to time other norm modes"));
+        }
+        Ok(())
+    }
+}
+
+/// The network of the zoo that reads tokens.
+const TRANSFORMER: &str = "transformer";
+
+/// What the network is usually shown: digits of 28×28 pixels, photographs of 32×32, or as many tokens as it takes.
+fn usual_input(model: &ModelSpec) -> Vec<usize> {
+    match model.name {
+        "mlp" | "deep-linear" => vec![28, 28, 1],
+        TRANSFORMER => vec![model.widths.get(3).copied().unwrap_or(Transformer::default().context)],
+        _ => vec![32, 32, 3],
+    }
+}
+
+/// A line of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// What a reader calls it.
+    pub name: &'static str,
+    /// What it is.
+    pub settings: Settings,
+}
+
+/// The table that is timed when nothing is said. In f32; images 128 at once where nothing else is said, texts 32.
+pub fn standard() -> Vec<Case> {
+    let batch = |settings: Settings| Settings { norm: NormKind::Batch, ..settings };
+    let new = |name, what| Settings::new(ModelSpec { name, widths: vec![] }, what);
+    let case = |name, settings| Case { name, settings };
+    let small = ModelSpec { name: "mlp", widths: vec![64] };
+    let small = Settings { input: vec![8, 8, 1], batch_size: 32, ..Settings::new(small, What::Step) };
+    vec![
+        case("step, MLP 784-512-512-10", new("mlp", What::Step)),
+        case("step, MLP 784-512-512-10, batch norm", batch(new("mlp", What::Step))),
+        case("step, MLP 64-64-10, batch 32", small),
+        case("step, ResNet-20", batch(new("resnet20", What::Step))),
+        case("forward, ResNet-20", batch(new("resnet20", What::Forward))),
+        case("step, VGG-11, batch norm", batch(new("vgg11", What::Step))),
+        case("step, transformer 4-128-4, 64 tokens", new(TRANSFORMER, What::Step)),
+        case("hvp, MLP 784-512-512-10", new("mlp", What::Hvp)),
+        case("hvp, ResNet-20", batch(new("resnet20", What::Hvp))),
+        case("ggnvp, MLP 784-512-512-10", new("mlp", What::Ggnvp)),
+        case("ggnvp, ResNet-20", batch(new("resnet20", What::Ggnvp))),
+    ]
+}
