@@ -5,7 +5,7 @@ use evenkeel::config::{Activation, Initialization, Loss, NormKind, NormMode};
 use evenkeel::curvature::{Curvature, LanczosOptions, Product};
 use evenkeel::graph::random::Key;
 use evenkeel::graph::{DType, Tensor, Var};
-use evenkeel::models::{Mlp, ResNet20, Vgg11};
+use evenkeel::models::{Mlp, ResNet, Vgg11};
 use evenkeel::nn::{Context, Model, NormSettings};
 use evenkeel::{Batch, Network};
 
@@ -150,7 +150,7 @@ fn hessian_product_is_symmetric_for_every_layer_of_the_zoo() {
             let activations =
                 Activation::ALL.iter().map(move |&kind| ("mlp", Some(kind))).chain([("deep-linear", None)]);
             let dense = activations.map(move |(name, kind)| (name, network(mlp(kind), &image, Loss::CrossEntropy)));
-            let resnet = network(ResNet20 { norm, classes: 5 }, &image, Loss::CrossEntropy);
+            let resnet = network(ResNet { blocks: 3, norm, classes: 5 }, &image, Loss::CrossEntropy);
             let vgg = network(Vgg11 { norm, classes: 5 }, &[32, 32, 3], Loss::Squared);
             dense.chain([("resnet20", resnet), ("vgg11", vgg)])
         })

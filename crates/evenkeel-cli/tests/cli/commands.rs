@@ -18,6 +18,10 @@ fn models_and_data_list_what_there_is() {
     deep-linear[:WIDTH-WIDTH-..]             a product of matrices, no activation, no bias; 64-64 unless given
     vgg11                                    8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger
     resnet20                                 3 stages of 3 residual blocks, widths 16, 32, 64, for small images
+    resnet32                                 the same with 5 blocks a stage
+    resnet44                                 the same with 7 blocks a stage
+    resnet56                                 the same with 9 blocks a stage
+    resnet110                                the same with 18 blocks a stage
     transformer[:LAYERS-WIDTH-HEADS-TOKENS]  decoder-only, over sequences of tokens; 4-128-4-64 unless given
     ");
     assert_snapshot!(place.run("data").out, @r"

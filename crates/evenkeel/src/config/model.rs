@@ -7,7 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The names of the zoo, in the order in which they are listed.
-pub const MODELS: &[&str] = &["mlp", "deep-linear", "vgg11", "resnet20", "transformer"];
+pub const MODELS: &[&str] =
+    &["mlp", "deep-linear", "vgg11", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "transformer"];
 
 /// Those of [`MODELS`] whose hidden widths may be chosen.
 const WITH_WIDTHS: &[&str] = &["mlp", "deep-linear"];

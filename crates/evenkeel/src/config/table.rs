@@ -146,7 +146,7 @@ settings! {
     Config {
         /// Seed of every random choice: initialization, order of the samples, directions of measurements.
         seed: u64 = 0;
-        /// Network of the zoo, with its sizes where it has them: mlp, mlp:512-512, deep-linear, deep-linear:64-64, vgg11, resnet20, transformer, transformer:4-128-4-64 (layers, width, heads, tokens).
+        /// Network of the zoo, with its sizes where it has them: mlp, mlp:512-512, deep-linear, deep-linear:64-64, vgg11, resnet20 (32, 44, 56, 110), transformer, transformer:4-128-4-64 (layers, width, heads, tokens).
         model: ModelSpec = ModelSpec::default();
         /// Normalization layers of the network.
         norm: NormKind = NormKind::Batch;

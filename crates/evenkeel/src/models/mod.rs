@@ -6,7 +6,7 @@ mod transformer;
 mod vgg;
 
 pub use mlp::Mlp;
-pub use resnet::ResNet20;
+pub use resnet::ResNet;
 pub use transformer::Transformer;
 pub use vgg::Vgg11;
 
@@ -40,6 +40,10 @@ pub fn catalogue() -> Vec<ModelInfo> {
         ),
         info("vgg11", "vgg11", "8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger"),
         info("resnet20", "resnet20", "3 stages of 3 residual blocks, widths 16, 32, 64, for small images"),
+        info("resnet32", "resnet32", "the same with 5 blocks a stage"),
+        info("resnet44", "resnet44", "the same with 7 blocks a stage"),
+        info("resnet56", "resnet56", "the same with 9 blocks a stage"),
+        info("resnet110", "resnet110", "the same with 18 blocks a stage"),
         info(
             "transformer",
             "transformer[:LAYERS-WIDTH-HEADS-TOKENS]",
@@ -64,7 +68,11 @@ pub fn build(spec: &ModelSpec, norm: NormKind, activation: Activation, classes: 
             Box::new(size)
         }
         "vgg11" => Box::new(Vgg11 { norm, classes }),
-        "resnet20" => Box::new(ResNet20 { norm, classes }),
+        "resnet20" => Box::new(ResNet { blocks: 3, norm, classes }),
+        "resnet32" => Box::new(ResNet { blocks: 5, norm, classes }),
+        "resnet44" => Box::new(ResNet { blocks: 7, norm, classes }),
+        "resnet56" => Box::new(ResNet { blocks: 9, norm, classes }),
+        "resnet110" => Box::new(ResNet { blocks: 18, norm, classes }),
         "deep-linear" => Box::new(Mlp { widths: widths(&[64, 64]), norm, activation: None, classes }),
         _ => Box::new(Mlp { widths: widths(&[512, 512]), norm, activation: Some(activation), classes }),
     }
