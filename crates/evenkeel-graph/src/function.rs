@@ -33,9 +33,10 @@ impl Graph {
     /// not depend on what simplification finds.
     ///
     /// # Errors
-    /// The first mistake of tracing.
+    /// The first mistake of tracing, or an output of another graph.
     pub fn function(&self, outputs: &[(&str, Var<'_>)]) -> Result<Function> {
         self.check()?;
+        self.owns("function", outputs.iter().map(|(_, var)| var))?;
         let roots: Vec<NodeId> = outputs.iter().map(|(_, var)| var.id()).collect();
         let (nodes, roots) = simplify::simplify(&self.nodes(), &roots);
         let inputs = self

@@ -89,6 +89,9 @@ impl Drop for Scope<'_> {
 /// The node that stands for a value that could not be traced: it has no meaning and swallows what is done to it.
 pub(crate) const POISON: NodeId = NodeId(u32::MAX);
 
+/// What is wrong when values of two graphs meet.
+const DIFFERENT_GRAPHS: &str = "the values belong to two different graphs";
+
 impl Default for Graph {
     fn default() -> Self {
         Self::new()
@@ -171,6 +174,9 @@ impl Graph {
         if axis >= shape.len() {
             return self.fail(Error::new("iota", format!("axis {axis} of a value of shape {shape}"), vec![]));
         }
+        if dtype == DType::Bool {
+            return self.fail(Error::new("iota", "masks do not count", vec![]));
+        }
         self.push(Op::Iota { axis }, &[], shape, dtype)
     }
 
@@ -183,6 +189,19 @@ impl Graph {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
+    }
+
+    /// Refuses values that are not this graph's, or that could not be traced.
+    pub(crate) fn owns<'a, 'g: 'a>(&self, operation: &str, vars: impl IntoIterator<Item = &'a Var<'g>>) -> Result<()> {
+        for var in vars {
+            if !std::ptr::eq(self, var.graph) {
+                return Err(Error::new(operation, DIFFERENT_GRAPHS, vec![var.operand()]));
+            }
+            if var.is_poison() {
+                return Err(Error::new(operation, "a value could not be traced", vec![var.operand()]));
+            }
+        }
+        Ok(())
     }
 
     #[track_caller]
@@ -288,6 +307,16 @@ impl<'g> Var<'g> {
     pub fn named(self, name: &str) -> Var<'g> {
         self.graph.set_name(self.id, name);
         self
+    }
+
+    /// Whether both values can be operands of one operation; values of two graphs are a mistake that is remembered.
+    #[track_caller]
+    pub(crate) fn meets(self, operation: &str, other: Var<'g>) -> bool {
+        let together = std::ptr::eq(self.graph, other.graph);
+        if !together {
+            self.graph.fail(Error::new(operation, DIFFERENT_GRAPHS, vec![self.operand(), other.operand()]));
+        }
+        together && !self.is_poison() && !other.is_poison()
     }
 
     pub(crate) fn is_poison(self) -> bool {

@@ -226,7 +226,7 @@ impl Convolution {
     pub fn flops(&self) -> u64 {
         let [n, h, w, c] = self.output();
         let [kh, kw, c_in, _] = self.weight;
-        2 * [n, h, w, c, kh, kw, c_in].iter().map(|&extent| extent as u64).product::<u64>()
+        [n, h, w, c, kh, kw, c_in].iter().fold(2, |product: u64, &extent| product.saturating_mul(extent as u64))
     }
 }
 

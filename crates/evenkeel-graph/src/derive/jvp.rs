@@ -15,6 +15,7 @@ impl Graph {
     /// When tracing had failed before, or a tangent does not have its value's shape and type.
     pub fn jvp<'g>(&'g self, outputs: &[Var<'g>], wrt: &[Var<'g>], tangents: &[Var<'g>]) -> Result<Vec<Var<'g>>> {
         self.check()?;
+        self.owns("jvp", outputs.iter().chain(wrt).chain(tangents))?;
         if wrt.len() != tangents.len() {
             let problem = format!("{} values and {} tangents", wrt.len(), tangents.len());
             return Err(Error::new("jvp", problem, wrt.iter().map(|var| var.operand()).collect()));

@@ -20,6 +20,7 @@ impl Graph {
         cotangents: Option<&[Var<'g>]>,
     ) -> Result<Vec<Var<'g>>> {
         self.check()?;
+        self.owns("vjp", outputs.iter().chain(wrt).chain(cotangents.unwrap_or_default()))?;
         let refuse = |problem: &str, operands: Vec<_>| Err(Error::new("vjp", problem, operands));
         let last = outputs.iter().map(|var| var.id().index()).max().unwrap_or(0);
         let mut flow: Vec<Option<Var<'g>>> = vec![None; last + 1];

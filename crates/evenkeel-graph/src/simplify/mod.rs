@@ -42,6 +42,18 @@ fn rebuild(nodes: &[Node], roots: &[NodeId], rewrite: bool) -> (Vec<Node>, Vec<N
     (builder.nodes, roots.iter().map(|root| now[root.index()]).collect())
 }
 
+/// Whether a transpose or a broadcast leaves the elements where they are: a reshape, then, which costs nothing.
+fn keeps_order(node: &Node, operand: &Node) -> bool {
+    match &node.op {
+        Op::Transpose { permutation } => {
+            let moved: Vec<usize> = permutation.iter().copied().filter(|&axis| operand.shape[axis] != 1).collect();
+            moved.is_sorted() || operand.shape.elements() == 0
+        }
+        Op::Broadcast { .. } => operand.shape.elements() == node.shape.elements(),
+        _ => false,
+    }
+}
+
 type Key = (Op, Vec<NodeId>, Shape, DType);
 
 struct Builder {
@@ -174,8 +186,10 @@ impl Builder {
         if operand.shape == node.shape && !matches!(node.op, Op::Transpose { .. }) {
             return x;
         }
+        if keeps_order(&node, &operand) {
+            return self.movement(Node { op: Op::Reshape, ..node });
+        }
         let merged = match (&node.op, &operand.op) {
-            (Op::Transpose { permutation }, _) if permutation.iter().copied().eq(0..permutation.len()) => return x,
             (Op::Transpose { permutation }, Op::Transpose { permutation: first }) => {
                 Op::Transpose { permutation: permutation.iter().map(|&axis| first[axis]).collect() }
             }
@@ -194,7 +208,9 @@ impl Builder {
         let operand = self.node(x).clone();
         let count: usize = axes.iter().map(|&axis| operand.shape[axis]).product();
         if let (Some(value), Reduction::Sum) = (self.splat(x), kind) {
-            return self.constant(value * count as f64, &node);
+            // Over nothing the sum is 0, whatever the number would have been.
+            let sum = if count == 0 { 0.0 } else { value * count as f64 };
+            return self.constant(sum, &node);
         }
         if count == 1 {
             return self.movement(Node { op: Op::Reshape, ..node });

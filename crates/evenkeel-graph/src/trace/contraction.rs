@@ -15,7 +15,7 @@ impl<'g> Var<'g> {
     /// The matrix product with either side read transposed in its last two axes.
     #[track_caller]
     pub fn matmul_with(self, other: Var<'g>, transpose_lhs: bool, transpose_rhs: bool) -> Var<'g> {
-        if self.is_poison() || other.is_poison() {
+        if !self.meets("matmul", other) {
             return self.poison();
         }
         let (left, right) = (self.shape(), other.shape());
@@ -48,7 +48,7 @@ impl<'g> Var<'g> {
         dilation: [usize; 2],
         groups: usize,
     ) -> Var<'g> {
-        if self.is_poison() || weight.is_poison() {
+        if !self.meets("convolution", weight) {
             return self.poison();
         }
         let (x, w) = (self.shape(), weight.shape());
@@ -61,16 +61,10 @@ impl<'g> Var<'g> {
         if self.dtype() != weight.dtype() || !self.dtype().is_float() {
             return fail("needs floats of one type".into());
         }
-        if groups == 0 || c_in.checked_mul(groups) != Some(c) || c_out % groups != 0 {
-            return fail(format!("{c} channels in {groups} groups do not meet weights of {c_in} → {c_out}"));
-        }
         let geometry =
             Convolution { input: [n, h, width, c], weight: [kh, kw, c_in, c_out], stride, padding, dilation, groups };
-        if kh == 0 || kw == 0 || stride.contains(&0) || dilation.contains(&0) {
-            return fail("kernel extents, strides and dilations must be at least 1".into());
-        }
-        if !fits_padding(&geometry.input, padding) || !fits_reach([kh, kw], dilation) {
-            return fail(format!("padding {padding:?} or dilation {dilation:?} is too large"));
+        if let Some(fault) = fault(&geometry) {
+            return fail(fault);
         }
         let output = Shape::from(geometry.output());
         self.graph().push(Op::Conv(geometry), &[self.id(), weight.id()], output, self.dtype())
@@ -79,27 +73,56 @@ impl<'g> Var<'g> {
     /// The transpose of a convolution in its activations: `self` is shaped like its output.
     #[track_caller]
     pub fn conv_input_gradient(self, weight: Var<'g>, geometry: &Convolution) -> Var<'g> {
-        let expected = [Shape::from(geometry.output()), Shape::from(geometry.weight)];
-        self.conv_transpose(weight, expected, Op::ConvInputGradient(geometry.clone()), geometry.input.into())
+        let op = Op::ConvInputGradient(geometry.clone());
+        let expected = || [Shape::from(geometry.output()), Shape::from(geometry.weight)];
+        self.conv_transpose(weight, geometry, expected, op, geometry.input.into())
     }
 
     /// The transpose of a convolution in its weights: `self` is shaped like its input, `gradient` like its output.
     #[track_caller]
     pub fn conv_weight_gradient(self, gradient: Var<'g>, geometry: &Convolution) -> Var<'g> {
-        let expected = [Shape::from(geometry.input), Shape::from(geometry.output())];
-        self.conv_transpose(gradient, expected, Op::ConvWeightGradient(geometry.clone()), geometry.weight.into())
+        let op = Op::ConvWeightGradient(geometry.clone());
+        let expected = || [Shape::from(geometry.input), Shape::from(geometry.output())];
+        self.conv_transpose(gradient, geometry, expected, op, geometry.weight.into())
     }
 
     #[track_caller]
-    fn conv_transpose(self, other: Var<'g>, expected: [Shape; 2], op: Op, shape: Shape) -> Var<'g> {
-        if self.is_poison() || other.is_poison() {
+    fn conv_transpose(
+        self,
+        other: Var<'g>,
+        geometry: &Convolution,
+        expected: impl Fn() -> [Shape; 2],
+        op: Op,
+        shape: Shape,
+    ) -> Var<'g> {
+        if !self.meets(op.name(), other) {
             return self.poison();
         }
-        if [self.shape(), other.shape()] != expected || self.dtype() != other.dtype() {
-            let problem = format!("expected {} and {}", expected[0], expected[1]);
-            return self.graph().fail(Error::new(op.name(), problem, vec![self.operand(), other.operand()]));
+        let fault = fault(geometry).or_else(|| {
+            let [left, right] = expected();
+            let fits = self.shape() == left && other.shape() == right;
+            let floats = self.dtype() == other.dtype() && self.dtype().is_float();
+            (!fits || !floats).then(|| format!("expected floats of one type, {left} and {right}"))
+        });
+        if let Some(fault) = fault {
+            return self.graph().fail(Error::new(op.name(), fault, vec![self.operand(), other.operand()]));
         }
         self.graph().push(op, &[self.id(), other.id()], shape, self.dtype())
+    }
+}
+
+/// Why there is no such convolution, if there is none.
+fn fault(geometry: &Convolution) -> Option<String> {
+    let Convolution { input, weight: [kh, kw, c_in, c_out], stride, padding, dilation, groups } = *geometry;
+    let channels = input[3];
+    if groups == 0 || c_in.checked_mul(groups) != Some(channels) || c_out % groups != 0 {
+        Some(format!("{channels} channels in {groups} groups do not meet weights of {c_in} → {c_out}"))
+    } else if kh == 0 || kw == 0 || stride.contains(&0) || dilation.contains(&0) {
+        Some("kernel extents, strides and dilations must be at least 1".into())
+    } else if !fits_padding(&input, padding) || !fits_reach([kh, kw], dilation) {
+        Some(format!("padding {padding:?} or dilation {dilation:?} is too large"))
+    } else {
+        None
     }
 }
 

@@ -162,12 +162,7 @@ impl<'g> Var<'g> {
     /// Broadcasts two values to their common shape, or remembers that there is none.
     #[track_caller]
     fn aligned(self, operation: &str, a: Var<'g>, b: Var<'g>) -> Option<(Var<'g>, Var<'g>)> {
-        if a.is_poison() || b.is_poison() {
-            return None;
-        }
-        if !std::ptr::eq(a.graph(), b.graph()) {
-            let operands = vec![a.operand(), b.operand()];
-            self.graph().fail(Error::new(operation, "the values belong to two different graphs", operands));
+        if !a.meets(operation, b) {
             return None;
         }
         let (left, right) = (a.shape(), b.shape());

@@ -28,8 +28,8 @@ impl<'g> Var<'g> {
     #[track_caller]
     pub fn mean(self, axes: &[usize]) -> Var<'g> {
         let shape = self.shape();
-        let count: usize = axes.iter().filter_map(|&axis| shape.get(axis)).product();
-        self.sum(axes) / count as f64
+        let count: f64 = axes.iter().filter_map(|&axis| shape.get(axis)).map(|&extent| extent as f64).product();
+        self.sum(axes) / count
     }
 
     /// The mean of all elements, a scalar.
@@ -41,10 +41,6 @@ impl<'g> Var<'g> {
     /// ln Σ eˣ over the last axis, which vanishes.
     #[track_caller]
     pub fn log_sum_exp(self) -> Var<'g> {
-        if !self.dtype().is_float() && !self.is_poison() {
-            let error = Error::new("log-sum-exp", "needs floating-point numbers", vec![self.operand()]);
-            return self.graph().fail(error);
-        }
         self.over_last_axis(Op::LogSumExp, self.dtype())
     }
 
@@ -99,6 +95,9 @@ impl<'g> Var<'g> {
     fn over_last_axis(self, op: Op, dtype: DType) -> Var<'g> {
         if self.is_poison() {
             return self;
+        }
+        if !self.dtype().is_float() {
+            return self.graph().fail(Error::new(op.name(), "needs floating-point numbers", vec![self.operand()]));
         }
         let shape = self.shape();
         match shape.split_last() {

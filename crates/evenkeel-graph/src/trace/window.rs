@@ -11,7 +11,9 @@ impl<'g> Var<'g> {
     #[track_caller]
     pub fn max_pool(self, size: [usize; 2], stride: [usize; 2], padding: [[usize; 2]; 2]) -> Var<'g> {
         let Some(window) = self.window("max-pool", size, stride, padding) else { return self.poison() };
-        if (0..2).any(|axis| padding[axis].iter().any(|&extent| extent >= size[axis])) {
+        // An axis without elements that is padded has windows, but nothing in them.
+        let empty = |axis: usize| window.input[axis + 1] == 0 && padding[axis] != [0, 0];
+        if (0..2).any(|axis| padding[axis].iter().any(|&extent| extent >= size[axis]) || empty(axis)) {
             let problem = format!("padding {padding:?} leaves windows {size:?} without an element");
             return self.graph().fail(Error::new("max-pool", problem, vec![self.operand()]));
         }
@@ -23,7 +25,7 @@ impl<'g> Var<'g> {
     /// The mean of each window, padding counted as zeros.
     #[track_caller]
     pub fn average_pool(self, size: [usize; 2], stride: [usize; 2], padding: [[usize; 2]; 2]) -> Var<'g> {
-        self.window_sum(size, stride, padding) / (size[0] * size[1]) as f64
+        self.window_sum(size, stride, padding) / (size[0] as f64 * size[1] as f64)
     }
 
     /// The sum of each window, padding counted as zeros.
