@@ -73,7 +73,8 @@ impl Program {
     /// Compiles a function. Cost: grows with the number of nodes; ResNet-20's training step takes some milliseconds.
     ///
     /// # Errors
-    /// [`Error::Donation`] when a pair of `options.donations` does not agree in shape and type.
+    /// [`Error::Donation`] when a pair of `options.donations` does not agree in shape and type, or shares its input or
+    /// output with another pair; [`Error::Memory`] when the memory a run takes cannot be had.
     pub fn compile(function: &Function, options: &Options) -> Result<Program> {
         check_donations(function, options)?;
         let nodes = function.nodes();
@@ -82,18 +83,26 @@ impl Program {
         let mut layout = Layout::new(function, options, &steps);
         layout.share(&mut steps, nodes);
         let (places, arena_bytes) = layout.place(&mut steps, nodes);
+        // A probe: allocating for good would end the process where there is not enough.
+        if Vec::<u8>::new().try_reserve_exact(arena_bytes).is_err() {
+            return Err(Error::Memory { bytes: arena_bytes });
+        }
         Ok(Program::new(function.clone(), options.donations.clone(), steps, places, layout.copies, arena_bytes))
     }
 }
 
 fn check_donations(function: &Function, options: &Options) -> Result<()> {
-    for &(input, output) in &options.donations {
+    for (place, &(input, output)) in options.donations.iter().enumerate() {
         let (Some(info), Some((_, node))) = (function.inputs().get(input), function.outputs().get(output)) else {
             return Err(Error::Donation { name: format!("#{input}"), problem: "or its output does not exist" });
         };
         let node = &function.nodes()[node.index()];
         if info.shape != node.shape || info.dtype != node.dtype {
             return Err(Error::Donation { name: info.name.clone(), problem: "is not shaped like its output" });
+        }
+        if options.donations[..place].iter().any(|&(from, to)| from == input || to == output) {
+            let problem = "is donated twice, or to an output that another one is donated to";
+            return Err(Error::Donation { name: info.name.clone(), problem });
         }
     }
     Ok(())

@@ -29,6 +29,12 @@ pub enum Error {
         /// The type given.
         got_dtype: DType,
     },
+    /// The values between inputs and outputs do not fit the machine.
+    #[error("a run takes {bytes} bytes of memory between inputs and outputs, which this machine does not have")]
+    Memory {
+        /// The bytes of the arena.
+        bytes: usize,
+    },
     /// An input is handed over although the program was not compiled so, or the other way round.
     #[error("input {name} {problem}")]
     Donation {

@@ -31,8 +31,12 @@ pub(crate) enum Scalar {
     Binary(Binary),
     Compare(Comparison),
     Select,
-    /// The same number; what remains of a cast once the operand was read in the loop's own type.
+    /// The same number; what remains of a cast to floats once the operand was read in the loop's own type.
     Copy,
+    /// The number as an integer holds it: without its fraction, and within 32 bits.
+    Whole,
+    /// 1 unless the number is 0.
+    Truth,
 }
 
 /// What an operand of the loop body is.
@@ -384,6 +388,8 @@ impl<'f> Fusion<'f> {
                 group.outputs.push((node, value, sink));
             }
         }
+        // Stores may overwrite what the loop reads, so whatever is combined comes first.
+        group.outputs.sort_by_key(|(_, _, sink)| matches!(sink, Sink::Store));
         group
     }
 
@@ -432,10 +438,23 @@ impl<'f> Fusion<'f> {
             Op::Binary(binary) => Scalar::Binary(*binary),
             Op::Compare(comparison) => Scalar::Compare(*comparison),
             Op::Select => Scalar::Select,
-            _ => Scalar::Copy,
+            _ => cast_to(self.nodes[node].dtype),
         };
         group.body.push((scalar, operands));
+        // Loops compute integers as floats; what is not stored in between must be cut all the same.
+        if self.nodes[node].dtype == DType::I32 && matches!(scalar, Scalar::Unary(_) | Scalar::Binary(_)) {
+            group.body.push((Scalar::Whole, vec![Source::Instruction(group.body.len() - 1)]));
+        }
         Source::Instruction(group.body.len() - 1)
+    }
+}
+
+/// What a cast does to a number that was read in the loop's own type.
+fn cast_to(dtype: DType) -> Scalar {
+    match dtype {
+        DType::F32 | DType::F64 => Scalar::Copy,
+        DType::I32 => Scalar::Whole,
+        DType::Bool => Scalar::Truth,
     }
 }
 

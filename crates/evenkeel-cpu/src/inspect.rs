@@ -27,6 +27,7 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn first_non_finite(&mut self, inputs: &[Input<'_>], outputs: &mut [Tensor]) -> Result<Option<NonFinite>> {
+        let memory = self.prepare(inputs, outputs)?;
         for (info, input) in self.function().inputs().iter().zip(inputs) {
             let Input::Read(tensor) = input else { continue };
             let columns = info.shape.last().copied().unwrap_or(1);
@@ -41,7 +42,6 @@ impl Program {
                 }));
             }
         }
-        let memory = self.prepare(inputs, outputs)?;
         for step in 0..self.steps.len() {
             self.run_step(step, &memory);
             for &value in &self.steps[step].writes {

@@ -31,21 +31,26 @@ pub(crate) fn place(lives: &[Life]) -> (Vec<usize>, usize) {
         let mut taken: Vec<(usize, usize)> = placed
             .iter()
             .filter(|&&other| lives[other].from <= life.to && life.from <= lives[other].to)
-            .map(|&other| (offsets[other], offsets[other] + lives[other].bytes))
+            .map(|&other| (offsets[other], end_of(offsets[other], lives[other])))
             .collect();
         taken.sort_unstable();
         let mut offset = 0;
         for (start, end) in taken {
-            if start >= offset + life.bytes {
+            if start >= end_of(offset, life) {
                 break;
             }
-            offset = offset.max(end.next_multiple_of(ALIGNMENT));
+            offset = offset.max(end.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX));
         }
         offsets[index] = offset;
-        size = size.max(offset + life.bytes);
+        size = size.max(end_of(offset, life));
         placed.push(index);
     }
-    (offsets, size.next_multiple_of(ALIGNMENT))
+    (offsets, size.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX))
+}
+
+/// Where a life's memory ends; beyond all addresses it stays there, and the arena is refused.
+fn end_of(offset: usize, life: Life) -> usize {
+    offset.saturating_add(life.bytes)
 }
 
 #[cfg(test)]

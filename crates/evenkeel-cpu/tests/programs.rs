@@ -102,6 +102,49 @@ fn a_donated_input_is_overwritten_where_it_lies() {
 }
 
 #[test]
+fn a_sum_in_the_loop_that_overwrites_its_operand_reads_the_old_values() {
+    // Regression: the store into the operand's memory came before the sum of the same tile.
+    let graph = Graph::new();
+    let x = graph.input("x", [3, 4], DType::F64);
+    let function = graph.function(&[("sum", x.sum(&[0])), ("new", x * 0.5 + 1.0)]).unwrap();
+    let options = Options { donations: vec![(0, 1)], ..Options::default() };
+    let mut program = Program::compile(&function, &options).unwrap();
+    let mut outputs = program.new_outputs();
+    outputs[1] = normal(&[3, 4], 1);
+    program.run(&[Input::Donated], &mut outputs).unwrap();
+    let x = normal(&[3, 4], 1).to_f64();
+    let expected: Vec<f64> = (0..4).map(|column| x[column] + x[4 + column] + x[8 + column]).collect();
+    assert_eq!(outputs[0].to_f64(), expected);
+    assert_eq!(outputs[1].to_f64(), x.iter().map(|x| x * 0.5 + 1.0).collect::<Vec<_>>());
+}
+
+#[test]
+fn integers_and_masks_inside_a_loop_are_what_they_are_in_memory() {
+    // Regression: a cast within a loop kept the fraction, and so did a quotient of integers.
+    let graph = Graph::new();
+    let x = graph.input("x", [4], DType::F64);
+    let whole = x.cast(DType::I32);
+    let halves = (whole / whole.like(2.0) * whole.like(2.0)).cast(DType::F64);
+    let outputs = [whole.cast(DType::F64) + 0.25, x.cast(DType::Bool).cast(DType::F64) * 10.0, halves * 1.5];
+    let at = Tensor::from_f64([4], DType::F64, &[2.75, -3.5, 0.0, 1e10]).unwrap();
+    let results = run(&graph, &outputs, &[at], true);
+    assert_eq!(results[0].to_f64(), [2.25, -2.75, 0.25, 2_147_483_647.25]);
+    assert_eq!(results[1].to_f64(), [10.0, 10.0, 0.0, 10.0]);
+    assert_eq!(results[2].to_f64(), [3.0, -3.0, 0.0, 3_221_225_469.0]);
+}
+
+#[test]
+fn an_operand_whose_unit_axes_are_swapped_is_found_in_its_own_loop() {
+    // Regression: the transposed operand looked like the value itself, which the loop did not store.
+    let graph = Graph::new();
+    let x = graph.input("x", [2, 1, 1, 3], DType::F64);
+    let y = x.exp();
+    let results = run(&graph, &[(y + y.transpose(&[0, 2, 1, 3]).sin()).sum_all()], &[normal(&[2, 1, 1, 3], 1)], true);
+    let expected: f64 = normal(&[2, 1, 1, 3], 1).to_f64().iter().map(|x| x.exp() + x.exp().sin()).sum();
+    assert!((results[0].item().unwrap() - expected).abs() < 1e-12);
+}
+
+#[test]
 fn two_donated_inputs_may_trade_places() {
     let graph = Graph::new();
     let (a, b) = (graph.input("a", [3], DType::F64), graph.input("b", [3], DType::F64));

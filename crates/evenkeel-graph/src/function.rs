@@ -57,6 +57,7 @@ impl Graph {
     /// When tracing had failed before, or the values are not shaped as the function's inputs.
     pub fn call<'g>(&'g self, function: &Function, inputs: &[Var<'g>]) -> Result<Vec<Var<'g>>> {
         self.check()?;
+        self.owns("call", inputs)?;
         let fits = |(info, var): (&InputInfo, &Var<'_>)| info.shape == var.shape() && info.dtype == var.dtype();
         if inputs.len() != function.inputs.len() || !function.inputs.iter().zip(inputs).all(fits) {
             let expected: Vec<String> =

@@ -1,7 +1,7 @@
 //! Nonsense is told, never a panic: any sequence of calls of the public interface, with any shapes and arguments.
 #![allow(clippy::unwrap_used)]
 
-use evenkeel_graph::op::Convolution;
+use evenkeel_graph::op::{Convolution, Progression};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -38,6 +38,15 @@ impl Bytes {
         [self.number(), self.number(), self.number(), self.number()]
     }
 
+    fn along(&mut self) -> Vec<Progression> {
+        (0..[2, 1, 4, 0][self.byte() % 4])
+            .map(|_| {
+                let step = [1, 2, -1, 0, isize::MIN, isize::MAX][self.byte() % 6];
+                Progression::new(self.number(), step, self.number())
+            })
+            .collect()
+    }
+
     fn dtype(&mut self) -> DType {
         [DType::F32, DType::F32, DType::F64, DType::I32, DType::Bool][self.byte() % 5]
     }
@@ -59,7 +68,7 @@ fn call<'g>(graph: &'g Graph, values: &[Var<'g>], bytes: &mut Bytes) -> Var<'g> 
     let pick = |bytes: &mut Bytes| values[bytes.byte() % values.len()];
     let a = pick(bytes);
     let b = pick(bytes);
-    match bytes.byte() % 40 {
+    match bytes.byte() % 52 {
         0 => graph.input("x", bytes.numbers(), bytes.dtype()),
         1 => graph.splat(f64::NAN, bytes.numbers(), bytes.dtype()),
         2 => graph.iota(bytes.numbers(), bytes.number(), bytes.dtype()),
@@ -99,6 +108,18 @@ fn call<'g>(graph: &'g Graph, values: &[Var<'g>], bytes: &mut Bytes) -> Var<'g> 
         36 => a.max_pool(bytes.two(), bytes.two(), [bytes.two(), bytes.two()]),
         37 => a.average_pool(bytes.two(), bytes.two(), [bytes.two(), bytes.two()]),
         38 => a.window_sum(bytes.two(), bytes.two(), [bytes.two(), bytes.two()]),
+        39 => a.slice(&bytes.numbers().into_iter().map(|end| 0..end).collect::<Vec<_>>()),
+        40 => a.slice_along_by(bytes.number(), bytes.number()..bytes.number(), bytes.number()),
+        41 => a.at(bytes.number(), bytes.number()),
+        42 => a.slice_at(bytes.along()),
+        43 => a.reverse(&bytes.numbers()),
+        44 => a.pad_with(&[bytes.two(), bytes.two()], &bytes.two()),
+        45 => a.pad_at(bytes.along(), &bytes.numbers().into()),
+        46 => a.split(bytes.number(), bytes.number()).first().copied().unwrap_or(a),
+        47 => graph.concat(&[a, b, pick(bytes)][..bytes.byte() % 4], bytes.number()),
+        48 => a.gather(bytes.number(), b),
+        49 => a.gather(0, b.cast(DType::I32)),
+        50 => a.scatter_add(bytes.number(), b, bytes.number()),
         _ => {
             let _scope = graph.scope("layer");
             a.square()
@@ -115,9 +136,13 @@ fn finish<'g>(graph: &'g Graph, values: &[Var<'g>], bytes: &mut Bytes) {
     let _ = graph.vjp(&outputs, &wrt, None);
     let gradient = graph.vjp(&outputs, &wrt, Some(&others));
     let _ = graph.jvp(&outputs, &wrt, &others);
+    let _ = graph.map(&outputs, &wrt, &others);
     let mut results: Vec<(&str, Var<'g>)> = outputs.iter().map(|&var| ("output", var)).collect();
     results.extend(gradient.into_iter().flatten().map(|var| ("gradient", var)));
     if let Ok(function) = graph.function(&results) {
+        let _ = (graph.call(&function, &others), function.map(2, |info| info.shape.len() > 1));
+        let linearized = function.linearize(|info| info.name == "matrix");
+        assert!(linearized.kept <= function.nodes().len());
         let _ = (function.to_string(), function.flops(), function.input_index("x"), function.output_index("output"));
     }
     if let Err(error) = graph.check() {

@@ -532,6 +532,8 @@ unsafe fn execute<T: Real>(scalar: Scalar, count: usize, to: *mut T, a: *mut T, 
     }
     match scalar {
         Scalar::Copy => apply!(|x| x),
+        Scalar::Whole => apply!(|x| T::of(f64::from(x.f64() as i32))),
+        Scalar::Truth => apply!(|x| mask(x != T::ZERO)),
         Scalar::Unary(unary) => match unary {
             Unary::Negate => apply!(|x| -x),
             Unary::Exp => apply!(|x| x.exp()),

@@ -22,6 +22,7 @@ impl Graph {
     /// at least 1.
     pub fn map<'g>(&'g self, outputs: &[Var<'g>], over: &[Var<'g>], stacked: &[Var<'g>]) -> Result<Vec<Var<'g>>> {
         self.check()?;
+        self.owns("map", outputs.iter().chain(over).chain(stacked))?;
         let refuse = |problem: String, operands: Vec<_>| Err(Error::new("map", problem, operands));
         if over.len() != stacked.len() {
             let problem = format!("{} values and {} stacks", over.len(), stacked.len());

@@ -13,7 +13,7 @@ impl<'g> Var<'g> {
     /// stand for "nothing". No index ever reads other memory.
     #[track_caller]
     pub fn gather(self, axis: usize, indices: Var<'g>) -> Var<'g> {
-        if self.is_poison() || indices.is_poison() {
+        if !self.meets("gather", indices) {
             return self.poison();
         }
         let (own, places) = (self.shape(), indices.shape());
@@ -30,7 +30,7 @@ impl<'g> Var<'g> {
     /// out.
     #[track_caller]
     pub fn scatter_add(self, axis: usize, indices: Var<'g>, extent: usize) -> Var<'g> {
-        if self.is_poison() || indices.is_poison() {
+        if !self.meets("scatter-add", indices) {
             return self.poison();
         }
         let (own, places) = (self.shape(), indices.shape());

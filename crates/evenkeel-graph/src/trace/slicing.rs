@@ -141,9 +141,10 @@ impl<'g> Var<'g> {
     pub fn split(self, axis: usize, parts: usize) -> Vec<Var<'g>> {
         let shape = self.shape();
         let extent = shape.get(axis).copied().unwrap_or(0);
-        if parts == 0 || axis >= shape.len() || !extent.is_multiple_of(parts) {
+        if !(1..=extent.max(1)).contains(&parts) || axis >= shape.len() || !extent.is_multiple_of(parts) {
             let problem = format!("axis {axis} of {shape} does not fall into {parts} equal parts");
-            return vec![if self.is_poison() { self } else { self.refuse("split", problem) }; parts];
+            // As many as were asked for, so that what takes them apart goes on, but no absurd number.
+            return vec![self.refuse("split", problem); parts.min(1 << 16)];
         }
         let size = extent / parts;
         (0..parts).map(|part| self.slice_along(axis, part * size..(part + 1) * size)).collect()
@@ -204,7 +205,7 @@ impl Graph {
 /// Positions as an error shows them: `0, 2, .. 8` becomes `0..9 by 2`.
 fn list(along: &[Progression]) -> String {
     let one = |along: &Progression| match along.step() {
-        1 => format!("{}..{}", along.first(), along.first() + along.count()),
+        1 => format!("{}..{}", along.first(), along.first().saturating_add(along.count())),
         step => format!("{} positions from {} by {step}", along.count(), along.first()),
     };
     format!("[{}]", along.iter().map(one).collect::<Vec<_>>().join(", "))
