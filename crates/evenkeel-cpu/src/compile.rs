@@ -8,7 +8,7 @@ use crate::kernel::movement::{Gather, Movement, Strided};
 use crate::loops::{Loop, OutputKind};
 use crate::plan::{Life, place};
 use crate::program::{Program, Step};
-use evenkeel_graph::op::{Constant, Convolution, Op, Window, matmul_extents};
+use evenkeel_graph::op::{Constant, Convolution, Distribution, Op, Window, matmul_extents};
 use evenkeel_graph::{DType, Function, Node, Tensor};
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ pub(crate) enum Kernel {
     Convolution(Direction, ConvShape),
     Move(Movement),
     ScatterAdd(Gather),
+    Random(Distribution),
     LogSumExp { columns: usize },
     ArgMax { columns: usize },
     WindowSum(Window),
@@ -156,6 +157,7 @@ fn kernel(node: &Node, nodes: &[Node]) -> (Kernel, usize) {
         }
         Op::Gather { axis } => (Kernel::Move(Movement::Gather(gather(&operand(0).shape, *axis))), 0),
         Op::ScatterAdd { axis } => (Kernel::ScatterAdd(gather(&node.shape, *axis)), 0),
+        Op::Random(distribution) => (Kernel::Random(*distribution), 0),
         Op::Conv(geometry) => convolution(Direction::Forward, geometry, node.dtype),
         Op::ConvInputGradient(geometry) => convolution(Direction::InputGradient, geometry, node.dtype),
         Op::ConvWeightGradient(geometry) => convolution(Direction::WeightGradient, geometry, node.dtype),

@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::fuse::base_of;
 use crate::kernel::fused::{self, Memory};
 use crate::kernel::rows::{slice, slice_mut};
-use crate::kernel::{conv, rows, window};
+use crate::kernel::{conv, random, rows, window};
+use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Data, Function, Shape, Tensor};
 
 /// One kernel with the values it reads and writes.
@@ -197,8 +198,8 @@ impl Program {
         let elements = |value: usize| self.function.nodes()[value].shape.elements();
         // SAFETY: the plan gave every value memory of its shape and type, apart from all others alive at this step.
         let read = |place: usize| unsafe { slice::<T>(memory[step.reads[place]], elements(step.reads[place])) };
-        // SAFETY: as above; taps and indices are i32 by construction.
-        let taps = || unsafe { slice::<i32>(memory[step.reads[1]], elements(step.reads[1])) };
+        // SAFETY: as above; keys, taps and indices are i32 by construction.
+        let integers = |place: usize| unsafe { slice::<i32>(memory[step.reads[place]], elements(step.reads[place])) };
         let result = step.writes[0];
         // SAFETY: as above; each kernel calls exactly one of the two.
         let write = || unsafe { slice_mut::<T>(memory[result], elements(result)) };
@@ -208,7 +209,13 @@ impl Program {
         let scratch = || unsafe { slice_mut::<T>(scratch, step.scratch_bytes / size_of::<T>()) };
         match &step.kernel {
             Kernel::Loop(_) | Kernel::Move(_) => {}
-            Kernel::ScatterAdd(geometry) => geometry.add(read(0), taps(), write()),
+            Kernel::ScatterAdd(geometry) => geometry.add(read(0), integers(1), write()),
+            Kernel::Random(distribution) => {
+                // Tracing has checked that a key has four words.
+                if let Ok(words) = integers(0).try_into() {
+                    random::fill(*distribution, Key::from_words(words), write());
+                }
+            }
             Kernel::MatMul(product) => product.run(read(0), read(1), write(), scratch()),
             Kernel::Convolution(direction, shape) => {
                 let run = match direction {
@@ -223,8 +230,8 @@ impl Program {
             Kernel::WindowSum(geometry) => window::sum(geometry, read(0), write()),
             Kernel::WindowSpread(geometry) => window::spread(geometry, read(0), write()),
             Kernel::WindowArgMax(geometry) => window::argmax(geometry, read(0), write_positions()),
-            Kernel::WindowTake(geometry) => window::take(geometry, read(0), taps(), write()),
-            Kernel::WindowPut(geometry) => window::put(geometry, read(0), taps(), write()),
+            Kernel::WindowTake(geometry) => window::take(geometry, read(0), integers(1), write()),
+            Kernel::WindowPut(geometry) => window::put(geometry, read(0), integers(1), write()),
         }
     }
 

@@ -1,9 +1,10 @@
-//! Every primitive: first and second derivatives in f64 against central differences, forward against reverse, and the
-//! symmetry of the Hessian.
+//! Every primitive: first, second and third derivatives in f64 against central differences, forward against reverse, and
+//! the symmetry of the second and third.
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
+use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Graph, Tensor, Var};
 use support::{distance, dot, normal, positive, run};
 
@@ -41,7 +42,7 @@ fn check(case: &Case) {
         let input = |(n, shape): (usize, &&[usize])| graph.input(format!("{prefix}{n}"), *shape, DType::F64);
         case.shapes.iter().enumerate().map(input).collect()
     };
-    let (x, v) = (inputs("x"), inputs("v"));
+    let (x, v, w) = (inputs("x"), inputs("v"), inputs("w"));
     let loss = loss(&graph, case, &x);
     let gradient = graph.vjp(&[loss], &x, None).unwrap();
     let directional = graph.jvp(&[loss], &x, &v).unwrap();
@@ -49,6 +50,7 @@ fn check(case: &Case) {
     // The same product the other way round: the gradient of ⟨gradient, v⟩.
     let inner = gradient.iter().zip(&v).map(|(&g, &v)| (g * v).sum_all()).reduce(|a, b| a + b).unwrap();
     let reverse = graph.vjp(&[inner], &x, None).unwrap();
+    let third = graph.jvp(&product, &x, &w).unwrap();
 
     let draw = if case.positive { positive } else { normal };
     let at: Vec<Tensor> = case.shapes.iter().enumerate().map(|(n, shape)| draw(shape, n as u64)).collect();
@@ -56,8 +58,13 @@ fn check(case: &Case) {
         case.shapes.iter().enumerate().map(|(n, shape)| normal(shape, seed + n as u64)).collect()
     };
     let (direction, other) = (along(10), along(20));
-    let evaluate =
-        |outputs: &[Var<'_>], x: &[Tensor], v: &[Tensor], fuse: bool| run(&graph, outputs, &[x, v].concat(), fuse);
+    let third_direction = along(30);
+    let evaluate_along = |outputs: &[Var<'_>], x: &[Tensor], v: &[Tensor], w: &[Tensor], fuse: bool| {
+        run(&graph, outputs, &[x, v, w].concat(), fuse)
+    };
+    let evaluate = |outputs: &[Var<'_>], x: &[Tensor], v: &[Tensor], fuse: bool| {
+        evaluate_along(outputs, x, v, &third_direction, fuse)
+    };
     let name = case.name;
 
     let value = |step: f64| evaluate(&[loss], &shifted(&at, &direction, step), &direction, true)[0].item().unwrap();
@@ -69,19 +76,20 @@ fn check(case: &Case) {
     let g = evaluate(&gradient, &at, &direction, true);
     assert!((dot(&g, &direction) - slope).abs() / scale < 1e-12, "{name}: vjp {} jvp {slope}", dot(&g, &direction));
 
-    let (up, down) = (
-        evaluate(&gradient, &shifted(&at, &direction, STEP), &direction, true),
-        evaluate(&gradient, &shifted(&at, &direction, -STEP), &direction, true),
-    );
-    let numeric: Vec<Tensor> = up
-        .iter()
-        .zip(&down)
-        .map(|(up, down)| {
+    // The central difference of `outputs` as the values move along `moved`.
+    let difference = |outputs: &[Var<'_>], moved: &[Tensor]| -> Vec<Tensor> {
+        let (up, down) = (
+            evaluate(outputs, &shifted(&at, moved, STEP), &direction, true),
+            evaluate(outputs, &shifted(&at, moved, -STEP), &direction, true),
+        );
+        let slope = |(up, down): (&Tensor, &Tensor)| {
             let slope: Vec<f64> =
                 up.to_f64().iter().zip(down.to_f64()).map(|(up, down)| (up - down) / (2.0 * STEP)).collect();
             Tensor::from_f64(up.shape(), DType::F64, &slope).unwrap()
-        })
-        .collect();
+        };
+        up.iter().zip(&down).map(slope).collect()
+    };
+    let numeric = difference(&gradient, &direction);
     let hv = evaluate(&product, &at, &direction, true);
     assert!(distance(&hv, &numeric) < TOLERANCE, "{name}: Hessian product off by {}", distance(&hv, &numeric));
     let rv = evaluate(&reverse, &at, &direction, true);
@@ -94,8 +102,18 @@ fn check(case: &Case) {
     let (left, right) = (dot(&other, &hv), dot(&direction, &hu));
     assert!((left - right).abs() / left.abs().max(1.0) < 1e-11, "{name}: u·Hv {left}, v·Hu {right}");
 
+    // Third order: T(u, v, w) = ⟨u, ∂(H v)/∂x · w⟩ is the same for every order of its directions.
+    let numeric = difference(&product, &third_direction);
+    let turned = evaluate_along(&third, &at, &direction, &third_direction, true);
+    assert!(distance(&turned, &numeric) < TOLERANCE, "{name}: third order off by {}", distance(&turned, &numeric));
+    let swapped = evaluate_along(&third, &at, &third_direction, &direction, true);
+    assert!(distance(&turned, &swapped) < 1e-11, "{name}: third order is not symmetric");
+    let across = evaluate_along(&third, &at, &direction, &other, true);
+    let (left, right) = (dot(&other, &turned), dot(&third_direction, &across));
+    assert!((left - right).abs() / left.abs().max(1.0) < 1e-10, "{name}: T(u, v, w) {left}, T(w, v, u) {right}");
+
     // What is fused gives what is not.
-    for outputs in [&gradient, &product] {
+    for outputs in [&gradient, &product, &third] {
         let (fused, plain) = (evaluate(outputs, &at, &direction, true), evaluate(outputs, &at, &direction, false));
         assert!(distance(&fused, &plain) < 1e-13, "{name}: fusion changes the result");
     }
@@ -148,6 +166,20 @@ cases! {
     minimum, PAIR, false, |x| x[0].minimum(x[1]) * x[1];
     select, PAIR, false, |x| x[0].greater(x[1]).select(x[0] * x[1], x[1] * x[1]);
     equal_masks_nothing_flows, PAIR, false, |x| x[0].equal(x[1]).select(x[0], x[1] * x[0]);
+    raised_to, PAIR, true, |x| x[0].raised_to(x[1]);
+    raised_to_broadcast, BROADCAST, true, |x| x[0].raised_to(x[1] * 2.0) * x[1];
+    less_or_equal_and_not, PAIR, false, |x| {
+        (x[0].less_or_equal(x[1]) & !x[0].greater(x[0].like(0.5))).select(x[0] * x[1], x[1].sin())
+    };
+    greater_or_equal_or_not_equal, PAIR, false, |x| {
+        (x[0].greater_or_equal(x[1]) | x[1].not_equal(x[1])).select(x[0] * x[1], x[1].sin() * x[0])
+    };
+    min_columns, ODD, false, |x| x[0].min(&[0]) * x[0].sum(&[0]);
+    dropout_and_noise, ODD, false, |x| {
+        let key = x[0].graph().constant(Key::new(1, "site", 2).tensor());
+        let kept = x[0].graph().uniform(key, [3, 5], DType::F64).less(x[0].like(0.7));
+        kept.select(x[0].sin() / 0.7, x[0].like(0.0)) * (x[0] + x[0].graph().normal(key, [3, 5], DType::F64))
+    };
     less, PAIR, false, |x| x[0].less(x[1]).select(x[0] * x[1], x[1].sin());
     broadcast_multiply, BROADCAST, false, |x| x[0] * x[1];
     broadcast_divide, BROADCAST, true, |x| x[0] / x[1];
@@ -212,6 +244,14 @@ cases! {
     };
     max_pool, &[&[2, 4, 6, 3]], false, |x| x[0].max_pool([2, 2], [2, 2], [[0, 0], [0, 0]]);
     max_pool_overlapping, IMAGE, false, |x| x[0].max_pool([3, 3], [2, 2], [[1, 1], [1, 1]]);
+    max_pool_dilated, &[&[2, 7, 8, 3]], false, |x| {
+        x[0].square().max_pool_general([2, 3], [1, 2], [[1, 0], [0, 1]], [3, 2])
+    };
+    average_pool_dilated_without_padding, IMAGE, false, |x| {
+        x[0].square().average_pool_general([2, 3], [1, 2], [[1, 1], [2, 1]], [2, 1], false)
+    };
+    adaptive_average_pool, IMAGE, false, |x| x[0].square().adaptive_average_pool([3, 4]);
+    adaptive_max_pool, IMAGE, false, |x| x[0].adaptive_max_pool([2, 4]).sin();
     average_pool, IMAGE, false, |x| x[0].square().average_pool([2, 3], [1, 2], [[1, 0], [0, 1]]);
     residual_reads_twice, &[&[2, 4, 4, 3], &[3, 3, 3, 3]], false, |x| {
         let y = x[0].conv(x[1], [1, 1], [[1, 1], [1, 1]]);

@@ -140,6 +140,8 @@ pub enum Binary {
     Maximum,
     /// The smaller one; NaN if either is. Ties as in `Maximum`.
     Minimum,
+    /// aᵇ; NaN for a negative base with a fractional exponent.
+    Power,
 }
 
 impl Binary {
@@ -154,11 +156,12 @@ impl Binary {
             Binary::Minimum if a.is_nan() || b.is_nan() => f64::NAN,
             Binary::Maximum => a.max(b),
             Binary::Minimum => a.min(b),
+            Binary::Power => libm::pow(a, b),
         }
     }
 }
 
-/// Comparisons; false when either side is NaN.
+/// Comparisons; when either side is NaN, all but `NotEqual` are false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// a > b
@@ -167,6 +170,12 @@ pub enum Comparison {
     Less,
     /// a = b
     Equal,
+    /// a ≥ b
+    GreaterOrEqual,
+    /// a ≤ b
+    LessOrEqual,
+    /// a ≠ b
+    NotEqual,
 }
 
 impl Comparison {
@@ -176,8 +185,20 @@ impl Comparison {
             Comparison::Greater => a > b,
             Comparison::Less => a < b,
             Comparison::Equal => a == b,
+            Comparison::GreaterOrEqual => a >= b,
+            Comparison::LessOrEqual => a <= b,
+            Comparison::NotEqual => a != b,
         }
     }
+}
+
+/// What random numbers are distributed like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Distribution {
+    /// Uniform on [0, 1).
+    Uniform,
+    /// Standard normal.
+    Normal,
 }
 
 /// How a reduction combines.
@@ -337,6 +358,8 @@ pub enum Op {
         /// The axis it counts along.
         axis: usize,
     },
+    /// key → random numbers: a function of the key and the place alone; see [`crate::Graph::uniform`].
+    Random(Distribution),
     /// A function of each element.
     Unary(Unary),
     /// A function of two elements at the same place.
@@ -423,6 +446,8 @@ impl Op {
             Op::Input(_) => "input",
             Op::Constant(_) => "constant",
             Op::Iota { .. } => "iota",
+            Op::Random(Distribution::Uniform) => "uniform",
+            Op::Random(Distribution::Normal) => "normal",
             Op::Unary(unary) => match unary {
                 Unary::Negate => "negate",
                 Unary::Exp => "exp",
@@ -447,6 +472,7 @@ impl Op {
                 Binary::Divide => "divide",
                 Binary::Maximum => "maximum",
                 Binary::Minimum => "minimum",
+                Binary::Power => "power",
             },
             Op::Compare(_) => "compare",
             Op::Select => "select",

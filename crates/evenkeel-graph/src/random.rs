@@ -14,6 +14,8 @@
 //! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011; checked against the known answers
 //! that are published with Random123.
 
+use crate::shape::DType;
+use crate::tensor::Tensor;
 use std::f64::consts::TAU;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -21,6 +23,7 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
 /// The Philox4x32-10 bijection of a 128-bit counter (least significant word first) under a 64-bit key.
+#[inline(always)]
 pub fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..ROUNDS {
         if round > 0 {
@@ -33,7 +36,24 @@ pub fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
+/// The number in [0, 1), a multiple of 2⁻⁵³, that 64 bits stand for.
+#[inline(always)]
+pub fn uniform(low: u32, high: u32) -> f64 {
+    const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
+    ((u64::from(high) << 32 | u64::from(low)) >> 11) as f64 * STEP
+}
+
+/// Two independent standard normal numbers from two independent uniform ones (Box and Muller).
+///
+/// Logarithm and trigonometry come from the crate `libm`, so the bits do not depend on the system's mathematics library.
+pub fn box_muller(radius: f64, angle: f64) -> [f64; 2] {
+    let radius = libm::sqrt(-2.0 * libm::log(1.0 - radius));
+    let (sine, cosine) = libm::sincos(TAU * angle);
+    [radius * cosine, radius * sine]
+}
+
 /// The high and the low word.
+#[inline(always)]
 const fn split(value: u64) -> (u32, u32) {
     ((value >> 32) as u32, value as u32)
 }
@@ -68,7 +88,21 @@ impl Key {
         Key { words: [first, second], step }
     }
 
+    /// The key as a program is given it: an `I32` value `[4]` of words whose bits it is.
+    pub fn tensor(&self) -> Tensor {
+        let (step_high, step_low) = split(self.step);
+        let words = [self.words[0], self.words[1], step_low, step_high];
+        Tensor::new([4], words.map(|word| word as i32).to_vec()).unwrap_or_else(|| Tensor::zeros([4], DType::I32))
+    }
+
+    /// The key that [`Key::tensor`] gave these words.
+    pub fn from_words(words: [i32; 4]) -> Key {
+        let [first, second, low, high] = words.map(|word| word as u32);
+        Key { words: [first, second], step: u64::from(high) << 32 | u64::from(low) }
+    }
+
     /// The 128 bits at `counter`.
+    #[inline(always)]
     pub fn block(&self, counter: u64) -> [u32; 4] {
         let (counter_high, counter_low) = split(counter);
         let (step_high, step_low) = split(self.step);
@@ -118,21 +152,19 @@ impl Random {
 
     /// Uniform on [0, 1), a multiple of 2⁻⁵³.
     pub fn uniform_f64(&mut self) -> f64 {
-        const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
-        (self.next_u64() >> 11) as f64 * STEP
+        let low = self.next_u32();
+        uniform(low, self.next_u32())
     }
 
     /// Standard normal by Box and Muller; every second value is kept from the draw before it.
-    ///
-    /// Logarithm and trigonometry come from the crate `libm`, so the bits do not depend on the system's mathematics library.
     pub fn normal_f64(&mut self) -> f64 {
         if let Some(value) = self.spare_normal.take() {
             return value;
         }
-        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform_f64()));
-        let (sine, cosine) = libm::sincos(TAU * self.uniform_f64());
-        self.spare_normal = Some(radius * sine);
-        radius * cosine
+        let radius = self.uniform_f64();
+        let [first, second] = box_muller(radius, self.uniform_f64());
+        self.spare_normal = Some(second);
+        first
     }
 
     /// Uniform on 0 .. n without bias (Lemire's multiplication with rejection); 0 when `n` is 0.

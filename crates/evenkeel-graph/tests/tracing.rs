@@ -30,7 +30,7 @@ fn the_first_mistake_is_the_one_reported() {
 fn mistakes_of_every_kind_are_errors_and_no_panics() {
     use DType::{F32, F64, I32};
     type Mistake = fn(&Graph);
-    let mistakes: [(&str, Mistake); 22] = [
+    let mistakes: [(&str, Mistake); 29] = [
         ("too many elements", |g| {
             g.input("x", [usize::MAX, 8], F32);
         }),
@@ -63,6 +63,28 @@ fn mistakes_of_every_kind_are_errors_and_no_panics() {
         }),
         ("without an element", |g| {
             g.input("x", [1, 4, 4, 3], F32).max_pool([2, 2], [1, 1], [[2, 0], [0, 0]]);
+        }),
+        ("floating-point", |g| {
+            g.input("x", [2], I32).argmax();
+        }),
+        ("not a permutation", |g| {
+            g.input("x", [2, 3], F32).argmax_over(&[0, 0]);
+        }),
+        ("floating-point", |g| {
+            let x = g.input("x", [2], I32);
+            x.raised_to(x);
+        }),
+        ("i32 and shape [4]", |g| {
+            g.uniform(g.input("key", [3], I32), [2, 3], F32);
+        }),
+        ("i32 and shape [4]", |g| {
+            g.normal(g.input("key", [4], I32), [2, 3], I32);
+        }),
+        ("dilations must be at least 1", |g| {
+            g.input("x", [1, 4, 4, 3], F32).max_pool_general([2, 2], [1, 1], [[0, 0], [0, 0]], [0, 1]);
+        }),
+        ("without an element", |g| {
+            g.input("x", [1, 4, 4, 3], F32).average_pool_general([2, 2], [1, 1], [[3, 0], [0, 0]], [2, 2], false);
         }),
         ("[0..2, 1..4] do not lie in [2, 3]", |g| {
             g.input("x", [2, 3], F32).slice(&[0..2, 1..4]);

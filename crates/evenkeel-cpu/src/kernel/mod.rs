@@ -6,6 +6,7 @@ pub(crate) mod instruction_set;
 pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod peak;
+pub(crate) mod random;
 pub(crate) mod real;
 pub(crate) mod rows;
 pub(crate) mod window;

@@ -7,7 +7,7 @@
 //! to round is moved by up to two units of its type at random. What several such evaluations differ by is what rounding
 //! can do to this program at this point; cancellation and steep functions show up in it without any analysis.
 
-use evenkeel_graph::op::{Binary, Comparison, Constant, Convolution, Op, Reduction, Unary, Window};
+use evenkeel_graph::op::{Binary, Comparison, Constant, Convolution, Distribution, Op, Reduction, Unary, Window};
 use evenkeel_graph::random::{Key, Random};
 use evenkeel_graph::{DType, Function, Graph, Node, NodeId, Tensor, Var};
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +119,15 @@ impl<'a> Machine<'a> {
             Op::Constant(Constant::Splat(value)) => each(&mut |_| *value),
             Op::Constant(Constant::Dense(tensor)) => tensor.to_f64(),
             Op::Iota { axis } => each(&mut |index| index[*axis] as f64),
+            Op::Random(distribution) => {
+                let mut random = Key::from_words([0, 1, 2, 3].map(|word| x[0].data[word] as i32)).random();
+                let leading = f64::from(1 << 24);
+                each(&mut |_| match (distribution, dtype) {
+                    (Distribution::Uniform, DType::F32) => (random.uniform_f64() * leading).floor() / leading,
+                    (Distribution::Uniform, _) => random.uniform_f64(),
+                    (Distribution::Normal, _) => held(random.normal_f64(), dtype),
+                })
+            }
             Op::Unary(unary) => each(&mut |index| {
                 let exact = matches!(unary, Unary::Negate | Unary::Abs | Unary::Sign);
                 let value = function(*unary, x[0].at(index));
@@ -135,6 +144,9 @@ impl<'a> Machine<'a> {
                     Comparison::Greater => a > b,
                     Comparison::Less => a < b,
                     Comparison::Equal => a == b,
+                    Comparison::GreaterOrEqual => a >= b,
+                    Comparison::LessOrEqual => a <= b,
+                    Comparison::NotEqual => a != b,
                 }))
             }),
             Op::Select => each(&mut |index| x[if x[0].at(index) != 0.0 { 1 } else { 2 }].at(index)),
@@ -338,6 +350,7 @@ fn combined(binary: Binary, a: f64, b: f64) -> f64 {
         Binary::Maximum | Binary::Minimum if a.is_nan() || b.is_nan() => f64::NAN,
         Binary::Maximum => a.max(b),
         Binary::Minimum => a.min(b),
+        Binary::Power => a.powf(b),
     }
 }
 

@@ -68,6 +68,13 @@ pub(super) fn rule<'g>(node: &Node, out: Var<'g>, x: &[Var<'g>]) -> Rule<'g> {
             let first = out.less(x[1]);
             vec![Where(first, true), Where(first, false)]
         }
+        // Where the base is 0, ln 0 is taken as 0: 0ᵇ does not move with b > 0. And b · 0ᵇ⁻¹ is 0 for b = 0.
+        Op::Binary(Binary::Power) => {
+            let (zero, one) = (x[0].like(0.0), x[0].like(1.0));
+            let base = x[0].equal(zero).select(one, x[0]);
+            let exponent = (x[0].equal(zero) & x[1].equal(zero)).select(one, x[1] - 1.0);
+            vec![Factor(x[0].raised_to(exponent) * x[1]), Factor(out * base.log())]
+        }
         Op::Select => vec![Zero, Where(x[0], true), Where(x[0], false)],
         Op::Cast if node.dtype.is_float() && x[0].dtype().is_float() => vec![Cast],
         Op::Reduce { kind: Reduction::Sum, .. }
@@ -97,6 +104,7 @@ pub(super) fn rule<'g>(node: &Node, out: Var<'g>, x: &[Var<'g>]) -> Rule<'g> {
         | Op::Input(_)
         | Op::Constant(_)
         | Op::Iota { .. }
+        | Op::Random(_)
         | Op::Compare(_)
         | Op::ArgMax
         | Op::WindowArgMax(_) => return Rule::Flat,

@@ -61,6 +61,13 @@ pub(super) fn rule<'g>(node: &Node, count: usize, x: &[Operand<'g>]) -> Var<'g> 
             split.insert(*axis, count);
             to_front(sums.reshape(split), *axis)
         }
+        // Each key draws for itself.
+        Op::Random(_) => {
+            let draw = |number| {
+                push(node.op.clone(), &[x[0].value.at(0, number)], &node.shape).reshape(in_front(1, &node.shape))
+            };
+            graph.concat(&(0..count).map(draw).collect::<Vec<_>>(), 0)
+        }
         // Rows of a shared right side: one product with `count` times as many.
         Op::MatMul { transpose_lhs: false, transpose_rhs } if !x[1].stacked && node.shape.len() == 2 => {
             fold(x[0].value).matmul_with(x[1].value, false, *transpose_rhs).reshape(shape)

@@ -124,6 +124,9 @@ impl Builder {
             (Op::Binary(Binary::Add), Some(0.0), _) => return x[1],
             (Op::Binary(Binary::Multiply | Binary::Divide), _, Some(1.0)) => return x[0],
             (Op::Binary(Binary::Multiply), Some(1.0), _) => return x[1],
+            (Op::Binary(Binary::Power), _, Some(exponent)) => {
+                return self.elementwise(Node { op: Op::Unary(Unary::Power(exponent)), inputs: vec![x[0]], ..node });
+            }
             (Op::Select, Some(mask), _) => return if mask != 0.0 { x[1] } else { x[2] },
             (Op::Select, ..) if x[1] == x[2] => return x[1],
             (Op::Cast, ..) if self.node(x[0]).dtype == node.dtype => return x[0],

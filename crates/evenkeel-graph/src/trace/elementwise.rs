@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::graph::Var;
 use crate::op::{Binary, Comparison, Op, Unary};
 use crate::shape::{DType, Shape};
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 macro_rules! unary_methods {
     ($($(#[$doc:meta])* $method:ident => $op:expr;)*) => {
@@ -81,6 +81,17 @@ impl<'g> Var<'g> {
         self.binary(Binary::Minimum, other)
     }
 
+    /// x to a power that is a value too; the base must not be negative where the exponent is not whole.
+    ///
+    /// The derivative in the exponent is xʸ ln x, and 0 where x is 0; that in the base is 0 where both are 0.
+    #[track_caller]
+    pub fn raised_to(self, exponent: Var<'g>) -> Var<'g> {
+        if self.dtype() == DType::I32 {
+            return self.graph().fail(Error::new("power", "needs floating-point numbers", vec![self.operand()]));
+        }
+        self.binary(Binary::Power, exponent)
+    }
+
     /// The mask self > other.
     #[track_caller]
     pub fn greater(self, other: Var<'g>) -> Var<'g> {
@@ -97,6 +108,24 @@ impl<'g> Var<'g> {
     #[track_caller]
     pub fn equal(self, other: Var<'g>) -> Var<'g> {
         self.compare(Comparison::Equal, other)
+    }
+
+    /// The mask self ≥ other.
+    #[track_caller]
+    pub fn greater_or_equal(self, other: Var<'g>) -> Var<'g> {
+        self.compare(Comparison::GreaterOrEqual, other)
+    }
+
+    /// The mask self ≤ other.
+    #[track_caller]
+    pub fn less_or_equal(self, other: Var<'g>) -> Var<'g> {
+        self.compare(Comparison::LessOrEqual, other)
+    }
+
+    /// The mask self ≠ other; true where either is NaN.
+    #[track_caller]
+    pub fn not_equal(self, other: Var<'g>) -> Var<'g> {
+        self.compare(Comparison::NotEqual, other)
     }
 
     /// With `self` a mask: `a` where it is true, else `b`.
@@ -195,6 +224,33 @@ fn common_shape(a: &Shape, b: &Shape) -> Option<Shape> {
         })
         .collect::<Option<Vec<_>>>()
         .map(Shape::from)
+}
+
+/// Both masks.
+impl<'g> BitAnd for Var<'g> {
+    type Output = Var<'g>;
+    #[track_caller]
+    fn bitand(self, other: Var<'g>) -> Var<'g> {
+        self.select(other, other.like(0.0))
+    }
+}
+
+/// Either mask.
+impl<'g> BitOr for Var<'g> {
+    type Output = Var<'g>;
+    #[track_caller]
+    fn bitor(self, other: Var<'g>) -> Var<'g> {
+        self.select(other.like(1.0), other)
+    }
+}
+
+/// Where the mask is false.
+impl<'g> Not for Var<'g> {
+    type Output = Var<'g>;
+    #[track_caller]
+    fn not(self) -> Var<'g> {
+        self.select(self.like(0.0), self.like(1.0))
+    }
 }
 
 macro_rules! operators {

@@ -4,6 +4,7 @@ mod contraction;
 mod elementwise;
 mod indexing;
 mod movement;
+mod random;
 mod reduction;
 mod slicing;
 mod window;

@@ -24,6 +24,12 @@ impl<'g> Var<'g> {
         self.reduce(Reduction::Maximum, axes)
     }
 
+    /// The smallest element over some axes, which vanish; see [`Var::max`].
+    #[track_caller]
+    pub fn min(self, axes: &[usize]) -> Var<'g> {
+        -(-self).max(axes)
+    }
+
     /// The mean over some axes, which vanish.
     #[track_caller]
     pub fn mean(self, axes: &[usize]) -> Var<'g> {
@@ -48,6 +54,27 @@ impl<'g> Var<'g> {
     #[track_caller]
     pub fn argmax(self) -> Var<'g> {
         self.over_last_axis(Op::ArgMax, DType::I32)
+    }
+
+    /// The position of the first largest element over some axes, which vanish: counted row by row over them, in the order
+    /// they are given.
+    #[track_caller]
+    pub fn argmax_over(self, axes: &[usize]) -> Var<'g> {
+        let shape = self.shape();
+        let kept: Vec<usize> = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
+        let moved = self.transpose(&[&kept[..], axes].concat());
+        if moved.is_poison() {
+            return moved;
+        }
+        let count = axes.iter().map(|&axis| shape[axis]).product();
+        let rows: Vec<usize> = kept.iter().map(|&axis| shape[axis]).chain([count]).collect();
+        moved.reshape(rows).argmax()
+    }
+
+    /// The position of the first smallest element over some axes; see [`Var::argmax_over`].
+    #[track_caller]
+    pub fn argmin_over(self, axes: &[usize]) -> Var<'g> {
+        (-self).argmax_over(axes)
     }
 
     /// eˣ / Σ eˣ over the last axis. Its derivative comes out in the closed form p ⊙ (ẋ − ⟨p, ẋ⟩).
