@@ -60,6 +60,9 @@ FILES = {
     + [case("vgg11", [32, 32, 3], 2, 10, "batch", "batch", loss="squared")],
     "resnet20": [case("resnet20", [9, 14, 3], 4, 10, norm, mode, loss=loss) for norm, mode in NORMS for loss in LOSSES]
     + [case("resnet20", [32, 32, 3], 2, 10, "batch", "batch")],
+    # Layers that no network of the zoo has alone, between an input [T, C] and a head.
+    "layers": [case(layer, [4, 9], 5, 3, loss=loss, epsilon=1e-3) for layer in networks.LAYERS for loss in LOSSES]
+    + [case(layer, [1, 9], 2, 3) for layer in networks.LAYERS],
     # Tokens; samples as long as the context and shorter ones, one head and several, more samples than are taken at once.
     "transformer": [case("transformer:2-6-3-5", [tokens], 4, 7, loss=loss, epsilon=1e-3) for tokens in (5, 3) for loss in LOSSES]
     + [case("transformer:1-4-1-3", [3], 130, 5), case("transformer", [16], 2, 65)],

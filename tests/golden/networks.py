@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 WIDTHS = {"mlp": [512, 512], "deep-linear": [64, 64], "transformer": [4, 128, 4, 64]}
+LAYERS = ["attention", "layer-norm", "gru", "lstm"]
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}
 
 
@@ -149,7 +150,7 @@ class Table(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention: one linear map to queries, keys and values, another from the heads' results."""
+    """Self-attention: one linear map to queries, keys and values, another from the heads' results."""
 
     def __init__(self, width, heads):
         super().__init__()
@@ -157,12 +158,12 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x):
+    def forward(self, x, causal=True):
         split = lambda part: part.unflatten(2, (self.heads, -1)).transpose(1, 2)
         q, k, v = map(split, self.qkv(x).chunk(3, dim=2))
         # The other kernels cannot be differentiated twice.
         with sdpa_kernel(SDPBackend.MATH):
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
@@ -200,6 +201,39 @@ class Transformer(nn.Module):
         return self.head(self.norm(x))
 
 
+class Recurrent(nn.Module):
+    """PyTorch's GRU or LSTM under the names of its first layer, without the suffix."""
+
+    def __init__(self, kind, inputs, hidden):
+        super().__init__()
+        # In a list, so that its parameters are found under the names given here alone.
+        self.layer = [kind(inputs, hidden, batch_first=True)]
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            setattr(self, name, getattr(self.layer[0], f"{name}_l0"))
+
+    def forward(self, x):
+        return self.layer[0](x)[0]
+
+
+class Layer(nn.Module):
+    """One layer over [N, T, C] and what makes logits of it: the last position of a recurrent one, else the mean."""
+
+    def __init__(self, name, channels, classes, epsilon):
+        super().__init__()
+        self.name = name
+        if name == "attention":
+            self.layer = Attention(channels, 3)
+        elif name == "layer-norm":
+            self.layer = nn.LayerNorm(channels, epsilon)
+        else:
+            self.layer = Recurrent({"gru": nn.GRU, "lstm": nn.LSTM}[name], channels, 6)
+        self.head = nn.Linear(6 if name in ("gru", "lstm") else channels, classes)
+
+    def forward(self, x):
+        y = self.layer(x, causal=False) if self.name == "attention" else self.layer(x)
+        return self.head(y[:, -1] if self.name in ("gru", "lstm") else y.square().mean(1))
+
+
 def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1):
     """A network of the zoo in float64; `model` is written as on the command line.
 
@@ -221,6 +255,8 @@ def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1):
         network = ResNet20(image, norms, classes)
     elif name == "transformer":
         network = Transformer(*widths, classes, epsilon)
+    elif name in LAYERS:
+        network = Layer(name, image[1], classes, epsilon)
     else:
         raise ValueError(f"model '{name}' is not in the zoo")
     return network.double()

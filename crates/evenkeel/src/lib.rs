@@ -39,4 +39,4 @@ pub mod train;
 
 pub use error::{Error, ErrorKind, Result, nearest};
 pub use evenkeel_graph as graph;
-pub use network::{Batch, Network, State};
+pub use network::{Batch, Network, Noise, State};

@@ -49,6 +49,15 @@ impl Batch {
     }
 }
 
+/// Which random numbers layers such as dropout draw: those of one training step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noise {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The step, counted from 0.
+    pub step: u64,
+}
+
 /// A network traced for one batch size.
 pub(crate) struct Traced<'g> {
     pub(crate) cx: Context<'g>,
@@ -148,9 +157,21 @@ impl Network {
         }
     }
 
-    /// Traces the network for `batch` samples. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`.
+    /// Traces the network for `batch` samples, without noise. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`,
+    /// `frozen/..`.
     pub(crate) fn trace<'g>(&self, graph: &'g Graph, batch: usize, mode: NormMode) -> Result<Traced<'g>> {
-        let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm });
+        self.trace_with(graph, batch, mode, false)
+    }
+
+    /// Traces the network with or without noise; with it, there are inputs `key/..` too.
+    pub(crate) fn trace_with<'g>(
+        &self,
+        graph: &'g Graph,
+        batch: usize,
+        mode: NormMode,
+        noisy: bool,
+    ) -> Result<Traced<'g>> {
+        let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm }).with_noise(noisy);
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
         let (x, labels) = match self.model.reads() {
             Reads::Numbers => (graph.input("x", &shape, self.dtype), graph.input("y", [batch], DType::I32)),

@@ -1,8 +1,9 @@
 //! Programs over a network, fed by what their inputs are called.
 
-use crate::network::Batch;
+use crate::network::{Batch, Noise};
 use crate::{Error, Result};
 use evenkeel_cpu::{Input, NonFinite, Options, Program, StepProfile};
+use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 use std::collections::HashMap;
 
@@ -10,6 +11,8 @@ use std::collections::HashMap;
 pub(crate) struct Runner {
     program: Program,
     sources: Vec<Source>,
+    /// The places that draw random numbers, and the keys they draw with.
+    keys: Vec<(String, Tensor)>,
 }
 
 /// What an input is, found once from its name.
@@ -22,6 +25,7 @@ enum Source {
     Frozen(usize),
     Direction(usize),
     Scalar(usize),
+    Key(usize),
     Donated,
 }
 
@@ -63,6 +67,7 @@ impl Runner {
             counts[kind] - 1
         };
         let mut sources = Vec::new();
+        let mut keys = Vec::new();
         for (index, info) in function.inputs().iter().enumerate() {
             let source = match info.name.split_once('/') {
                 None if info.name == "x" => Source::Inputs,
@@ -72,12 +77,25 @@ impl Runner {
                 Some(("frozen", _)) => Source::Frozen(next(2)),
                 Some(("direction", _)) => Source::Direction(next(3)),
                 Some(("velocity", _)) => Source::Donated,
+                Some(("key", path)) => {
+                    keys.push((path.to_string(), Tensor::zeros(&info.shape, info.dtype)));
+                    Source::Key(keys.len() - 1)
+                }
                 _ => Source::Scalar(next(4)),
             };
             sources.push(if donations.iter().any(|(input, _)| *input == index) { Source::Donated } else { source });
         }
         let program = Program::compile(&function, &Options { fuse, donations })?;
-        Ok(Runner { program, sources })
+        let mut runner = Runner { program, sources, keys };
+        runner.set_noise(Noise::default());
+        Ok(runner)
+    }
+
+    /// What the program's random numbers are drawn with from now on.
+    pub(crate) fn set_noise(&mut self, noise: Noise) {
+        for (path, key) in &mut self.keys {
+            *key = Key::new(noise.seed, path, noise.step).tensor();
+        }
     }
 
     pub(crate) fn new_outputs(&self) -> Vec<Tensor> {
@@ -113,24 +131,24 @@ impl Runner {
         outputs: &mut [Tensor],
         repeats: usize,
     ) -> Result<Vec<StepProfile>> {
-        let inputs = gather(&self.sources, feed)?;
+        let inputs = gather(&self.sources, &self.keys, feed)?;
         Ok(self.program.profile(&inputs, outputs, repeats)?)
     }
 
     pub(crate) fn run(&mut self, feed: &Feed<'_>, outputs: &mut [Tensor]) -> Result<()> {
-        let inputs = gather(&self.sources, feed)?;
+        let inputs = gather(&self.sources, &self.keys, feed)?;
         Ok(self.program.run(&inputs, outputs)?)
     }
 
     /// The first value that is not finite; compile without fusion for this.
     pub(crate) fn first_non_finite(&mut self, feed: &Feed<'_>) -> Result<Option<NonFinite>> {
-        let inputs = gather(&self.sources, feed)?;
+        let inputs = gather(&self.sources, &self.keys, feed)?;
         let mut outputs = self.program.new_outputs();
         Ok(self.program.first_non_finite(&inputs, &mut outputs)?)
     }
 }
 
-fn gather<'a>(sources: &[Source], feed: &Feed<'a>) -> Result<Vec<Input<'a>>> {
+fn gather<'a>(sources: &[Source], keys: &'a [(String, Tensor)], feed: &Feed<'a>) -> Result<Vec<Input<'a>>> {
     let find = |tensors: &'a [Tensor], index: usize, what: &str| {
         tensors.get(index).map(Input::Read).ok_or_else(|| {
             Error::input(format!("the program was given too few {what}"))
@@ -148,6 +166,7 @@ fn gather<'a>(sources: &[Source], feed: &Feed<'a>) -> Result<Vec<Input<'a>>> {
             Source::Frozen(index) => find(feed.frozen, index, "frozen statistics"),
             Source::Direction(index) => find(feed.direction, index, "directions"),
             Source::Scalar(index) => find(feed.scalars, index, "scalars"),
+            Source::Key(index) => Ok(Input::Read(&keys[index].1)),
             Source::Donated => Ok(Input::Donated),
         })
         .collect()

@@ -3,8 +3,8 @@
 
 use evenkeel::config::{Activation, Loss, ModelSpec, NormKind, NormMode};
 use evenkeel::curvature::{Curvature, Product};
-use evenkeel::graph::{DType, Shape, Tensor};
-use evenkeel::nn::NormSettings;
+use evenkeel::graph::{DType, Shape, Tensor, Var};
+use evenkeel::nn::{Context, Model, NormSettings};
 use evenkeel::optim::Sgd;
 use evenkeel::train::Trainer;
 use evenkeel::{Batch, Network, State, models};
@@ -123,14 +123,41 @@ fn buffer(path: &str, shape: &Shape) -> Tensor {
     tensor(shape, values(&format!("buffer/{path}"), shape.elements(), center, reach))
 }
 
+/// A layer that no network of the zoo has alone, with its head, as `Layer` of `networks.py`.
+fn layer(name: &str, classes: usize) -> Option<Box<dyn Model>> {
+    fn last<'g>(states: Var<'g>) -> Var<'g> {
+        states.at(1, states.shape()[1] - 1)
+    }
+    fn mean<'g>(y: Var<'g>) -> Var<'g> {
+        y.square().mean(&[1])
+    }
+    type Features = for<'g> fn(&Context<'g>, Var<'g>) -> Var<'g>;
+    let features: Features = match name {
+        "attention" => |cx, x| mean(cx.self_attention("layer", x, 3, false)),
+        "layer-norm" => |cx, x| mean(cx.layer_norm("layer", x)),
+        "gru" => |cx, x| last(cx.gru("layer", x, 6)),
+        "lstm" => |cx, x| last(cx.lstm("layer", x, 6)),
+        _ => return None,
+    };
+    struct Layer(Features, usize);
+    impl Model for Layer {
+        fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
+            cx.linear("head", (self.0)(cx, x), self.1)
+        }
+    }
+    Some(Box::new(Layer(features, classes)))
+}
+
 impl<R> Case<R> {
     fn network(&self) -> Network {
-        let spec: ModelSpec = self.model.parse().unwrap();
         let norm: NormKind = self.norm.parse().unwrap();
         let activation: Activation = self.activation.parse().unwrap();
         let loss: Loss = self.loss.parse().unwrap();
         let settings = NormSettings { mode: NormMode::Batch, momentum: self.momentum, epsilon: self.epsilon };
-        let model = models::build(&spec, norm, activation, self.classes);
+        let model: Box<dyn Model> = match layer(&self.model, self.classes) {
+            Some(model) => model,
+            None => models::build(&self.model.parse::<ModelSpec>().unwrap(), norm, activation, self.classes),
+        };
         Network::with(model, &self.image, DType::F64, loss, settings).unwrap()
     }
 
@@ -320,6 +347,11 @@ fn vgg11_agrees_with_pytorch_to_second_order() {
 #[test]
 fn resnet20_agrees_with_pytorch_to_second_order() {
     derivatives_agree("resnet20.json");
+}
+
+#[test]
+fn attention_layer_norm_and_recurrent_layers_agree_with_pytorch_to_second_order() {
+    derivatives_agree("layers.json");
 }
 
 #[test]

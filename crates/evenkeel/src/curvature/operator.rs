@@ -2,7 +2,7 @@
 
 use super::lanczos::{LanczosOptions, Spectrum, SymmetricOperator, largest_eigenvalues};
 use crate::config::NormMode;
-use crate::network::{Batch, Network, State, Traced};
+use crate::network::{Batch, Network, Noise, State, Traced};
 use crate::runner::{Feed, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::{DType, Graph, Tensor, Var};
@@ -36,6 +36,7 @@ pub struct Curvature<'n> {
     weights: Vec<Tensor>,
     /// Statistics of the samples as one batch, for [`NormMode::Frozen`].
     frozen: Vec<Tensor>,
+    noise: Option<Noise>,
     gradient: Option<(Runner, Vec<Tensor>)>,
     products: [Option<(Runner, Vec<Tensor>)>; 2],
 }
@@ -46,11 +47,26 @@ impl<'n> Curvature<'n> {
     /// # Errors
     /// When there are no samples, or the network cannot be traced on them in this mode.
     pub fn new(network: &'n Network, mode: NormMode, samples: Batch, state: State) -> Result<Self> {
+        Self::with_noise(network, mode, samples, state, None)
+    }
+
+    /// The loss with the random numbers that layers such as dropout drew in a training step on the same samples: they are
+    /// then *one* batch in every mode, since a mask belongs to a sample's place in it.
+    ///
+    /// # Errors
+    /// As [`Curvature::new`].
+    pub fn with_noise(
+        network: &'n Network,
+        mode: NormMode,
+        samples: Batch,
+        state: State,
+        noise: Option<Noise>,
+    ) -> Result<Self> {
         if samples.is_empty() {
             return Err(Error::input("curvature needs at least one sample"));
         }
         let count = samples.len();
-        let together = mode == NormMode::Batch && network.has_batch_statistics();
+        let together = noise.is_some() || mode == NormMode::Batch && network.has_batch_statistics();
         let size = if together { count } else { count.min(CHUNK) };
         let dtype = network.dtype();
         let mut chunks = Vec::new();
@@ -68,6 +84,7 @@ impl<'n> Curvature<'n> {
             chunks,
             weights,
             frozen: Vec::new(),
+            noise,
             gradient: None,
             products: [None, None],
         };
@@ -80,7 +97,7 @@ impl<'n> Curvature<'n> {
     /// Takes the statistics of the samples as one batch at the current point.
     fn freeze(&mut self, samples: &Batch) -> Result<()> {
         let graph = Graph::new();
-        let traced = self.network.trace(&graph, samples.len(), NormMode::Batch)?;
+        let traced = self.network.trace_with(&graph, samples.len(), NormMode::Batch, self.noise.is_some())?;
         let outputs: Vec<(String, Var<'_>)> = traced
             .cx
             .statistics()
@@ -93,6 +110,7 @@ impl<'n> Curvature<'n> {
             return Ok(());
         }
         let mut runner = Runner::new(&graph, &outputs, &[], true)?;
+        runner.set_noise(self.noise.unwrap_or_default());
         self.frozen = runner.new_outputs();
         let feed = Feed {
             batch: samples,
@@ -188,14 +206,15 @@ impl<'n> Curvature<'n> {
     ) -> Result<(Runner, Vec<Tensor>)> {
         let graph = Graph::new();
         let size = self.chunks.first().map_or(0, Batch::len);
-        let traced = self.network.trace(&graph, size, self.mode)?;
+        let traced = self.network.trace_with(&graph, size, self.mode, self.noise.is_some())?;
         let weights = graph.input("weights", [size], self.network.dtype());
         // What fills the last chunk up must not count, even where its loss is infinite.
         let counted = weights.greater(weights.like(0.0)).select(traced.losses, traced.losses.like(0.0));
         let loss = (counted * weights).sum_all();
         let results = build(&graph, &traced, loss)?;
         let outputs: Vec<_> = results.into_iter().enumerate().map(|(n, var)| (format!("{n}"), var)).collect();
-        let runner = Runner::new(&graph, &outputs, &[], true)?;
+        let mut runner = Runner::new(&graph, &outputs, &[], true)?;
+        runner.set_noise(self.noise.unwrap_or_default());
         let tensors = runner.new_outputs();
         Ok((runner, tensors))
     }

@@ -75,6 +75,7 @@ pub struct Context<'g> {
     graph: &'g Graph,
     dtype: DType,
     norm: NormSettings,
+    noisy: bool,
     parameters: RefCell<Vec<(ParameterInfo, Var<'g>)>>,
     buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
     statistics: RefCell<Vec<BatchStatistics<'g>>>,
@@ -88,11 +89,26 @@ impl<'g> Context<'g> {
             graph,
             dtype,
             norm,
+            noisy: false,
             parameters: RefCell::default(),
             buffers: RefCell::default(),
             statistics: RefCell::default(),
             problem: RefCell::default(),
         }
+    }
+
+    /// The same context with layers that draw random numbers drawing them; without this they let everything pass.
+    #[must_use]
+    pub fn with_noise(self, noisy: bool) -> Self {
+        Context { noisy, ..self }
+    }
+
+    /// The key that the current place draws with, an input `key/<path>` of the program; `None` where no noise is drawn.
+    /// Asking twice in one place draws the same numbers twice.
+    pub fn key(&self) -> Option<Var<'g>> {
+        let path = self.graph.path("");
+        let path = path.trim_end_matches('.');
+        self.noisy.then(|| self.graph.input(format!("key/{path}"), [4], DType::I32))
     }
 
     /// The graph.

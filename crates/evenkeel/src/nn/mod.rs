@@ -6,8 +6,10 @@
 mod activation;
 mod attention;
 mod context;
+mod dropout;
 mod embedding;
 mod linear;
+mod recurrent;
 
 pub use activation::activate;
 pub use attention::attention;

@@ -7,6 +7,7 @@ use super::step::{StepResult, Trainer, pass_name};
 use crate::config::Config;
 use crate::data::epoch_order;
 use crate::experiment::{Experiment, HessianProbe};
+use crate::network::Noise;
 use crate::optim::{Schedule, Sgd};
 use crate::report::write_report;
 use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
@@ -215,6 +216,7 @@ impl<'e> Session<'e> {
             metrics.truncate_after(progress.step)?;
             crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
         }
+        trainer.set_noise(Noise { seed: config.seed, step: progress.step });
         let nothing = Evaluation { loss: f64::NAN, accuracy: f64::NAN };
         Ok(Session {
             experiment,

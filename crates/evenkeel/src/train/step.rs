@@ -1,7 +1,7 @@
 //! One training step as one program: loss, gradient, update and running statistics.
 
 use crate::config::NormMode;
-use crate::network::{Batch, Network, State};
+use crate::network::{Batch, Network, Noise, State};
 use crate::optim::Sgd;
 use crate::runner::{Feed, Runner};
 use crate::{Error, Result};
@@ -15,6 +15,7 @@ pub struct Trainer<'n> {
     batch: usize,
     runner: Runner,
     outputs: Vec<Tensor>,
+    noise: Noise,
 }
 
 /// What a step found on its batch, before the update.
@@ -46,9 +47,14 @@ impl<'n> Trainer<'n> {
     pub fn new(network: &'n Network, sgd: Sgd, batch: usize, state: State) -> Result<Self> {
         let runner = program(network, sgd, batch, true)?;
         let outputs = runner.new_outputs();
-        let mut trainer = Trainer { network, sgd, batch, runner, outputs };
+        let mut trainer = Trainer { network, sgd, batch, runner, outputs, noise: Noise::default() };
         trainer.set_state(state, None)?;
         Ok(trainer)
+    }
+
+    /// What the next step draws random numbers with; each step counts on from there. Seed 0 and step 0 unless set.
+    pub fn set_noise(&mut self, noise: Noise) {
+        self.noise = noise;
     }
 
     /// Takes one step at the given rate. When loss or gradient are not finite, nothing changes.
@@ -58,7 +64,9 @@ impl<'n> Trainer<'n> {
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
         let rate = [scalar(learning_rate, self.network.dtype())];
         let feed = Feed { batch, parameters: &[], buffers: &[], frozen: &[], direction: &[], scalars: &rate };
+        self.runner.set_noise(self.noise);
         self.runner.run(&feed, &mut self.outputs)?;
+        self.noise.step = self.noise.step.wrapping_add(1);
         let number = |index: usize| self.outputs[index].item().unwrap_or(f64::NAN);
         Ok(StepResult { loss: number(0), accuracy: number(1) / batch.len().max(1) as f64, gradient_norm: number(2) })
     }
@@ -123,12 +131,14 @@ impl<'n> Trainer<'n> {
         (self.runner, self.outputs)
     }
 
-    /// Where the numbers of a step on this batch first stop being finite. Cost: a step without fusion, compiled anew.
+    /// Where the numbers of the step that was taken last, on this batch, first stop being finite. Cost: a step without
+    /// fusion, compiled anew.
     ///
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn diagnose(&self, batch: &Batch) -> Result<Option<NonFinite>> {
         let mut runner = program(self.network, self.sgd, self.batch, false)?;
+        runner.set_noise(Noise { step: self.noise.step.wrapping_sub(1), ..self.noise });
         let rate = [scalar(0.0, self.network.dtype())];
         let feed = Feed {
             batch,
@@ -152,7 +162,7 @@ fn scalar(value: f64, dtype: DType) -> Tensor {
 /// Builds the step. With `train` false it is the forward and backward pass alone, unfused, for inspection.
 fn program(network: &Network, sgd: Sgd, batch: usize, train: bool) -> Result<Runner> {
     let graph = Graph::new();
-    let traced = network.trace(&graph, batch, NormMode::Batch)?;
+    let traced = network.trace_with(&graph, batch, NormMode::Batch, true)?;
     let loss = traced.losses.mean_all();
     let gradient = graph.vjp(&[loss], &traced.parameters, None)?;
     let norm = gradient_norm(&gradient).unwrap_or_else(|| loss.like(0.0));
