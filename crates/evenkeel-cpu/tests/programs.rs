@@ -213,7 +213,7 @@ fn apply<'g>(step: u8, a: Var<'g>, b: Var<'g>) -> Var<'g> {
         1 => a * b,
         2 => a - b * 0.5,
         3 => a.tanh(),
-        4 => (a * 0.3).exp().minimum(a.like(10.0)),
+        4 => (a * 0.3).minimum(a.like(2.0)).exp(),
         5 => a.maximum(b),
         6 => a - a.mean(&[0]),
         7 => a + b.sum(&[1]).reshape([5, 1]),
