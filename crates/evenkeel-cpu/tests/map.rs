@@ -3,6 +3,7 @@
 
 mod support;
 
+use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Graph, Tensor, Var};
 use support::{distance, normal, positive, run};
 
@@ -102,7 +103,7 @@ cases! {
         y + x[0].sqrt().sigmoid() * x[0].rsqrt().erf() + (x[0] - 1.0).abs() + x[0].power(2.5) * x[0].sign()
     };
     functions_of_two_numbers, PAIR, true, |x| {
-        (x[0] + x[1]) * (x[0] - x[1]) / x[1] + x[0].maximum(x[1]) * x[0].minimum(x[1]).sin()
+        (x[0] + x[1]) * (x[0] - x[1]) / x[1] + x[0].maximum(x[1]) * x[0].minimum(x[1]).sin() + x[0].raised_to(x[1])
     };
     masks_and_selections, PAIR, false, |x| {
         x[0].greater(x[1]).select(x[0] * x[1], x[1].sin()) + x[0].less(x[1]).cast(DType::F64) * x[0]
@@ -180,6 +181,25 @@ fn values_looked_up_and_added_at_stacked_places_are_those_of_each_value() {
             let expected = run(&graph, &values, &one.chain(stacks.iter().cloned()).collect::<Vec<_>>(), true);
             assert!(distance(&found.iter().map(|found| slice(found, k)).collect::<Vec<_>>(), &expected) < 1e-14);
         }
+    }
+}
+
+#[test]
+fn each_key_of_a_stack_draws_its_own_numbers() {
+    let graph = Graph::new();
+    let (key, x) = (graph.input("key", [4], DType::I32), graph.input("x", [3, 5], DType::F64));
+    let (keys, xs) = (graph.input("keys", [3, 4], DType::I32), graph.input("xs", [3, 3, 5], DType::F64));
+    let noisy = [x * graph.uniform(key, [3, 5], DType::F64) + graph.normal(key, [3, 5], DType::F64)];
+    let (both, one) = (graph.map(&noisy, &[key, x], &[keys, xs]).unwrap(), graph.map(&noisy, &[x], &[xs]).unwrap());
+    let words: Vec<i32> =
+        (0..3).flat_map(|step| Key::new(1, "site", step).tensor().as_slice::<i32>().unwrap().to_vec()).collect();
+    let (words, values) = (Tensor::new([3, 4], words).unwrap(), normal(&[3, 3, 5], 2));
+    let inputs = |key: usize, x: usize| [slice(&words, key), slice(&values, x), words.clone(), values.clone()];
+    let found = run(&graph, &[both[0], one[0]], &inputs(0, 0), true);
+    for k in 0..3 {
+        let single = |key: usize| run(&graph, &noisy, &inputs(key, k), true).remove(0);
+        assert_eq!(slice(&found[0], k), single(k));
+        assert_eq!(slice(&found[1], k), single(0), "a shared key draws the same for all");
     }
 }
 

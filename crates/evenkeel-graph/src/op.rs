@@ -504,7 +504,11 @@ impl Op {
     /// Whether an element costs a transcendental function: tens of arithmetic operations.
     pub fn is_transcendental(&self) -> bool {
         use Unary::{Cos, Erf, Exp, Expm1, Log, Log1p, Power, Sigmoid, Sin, Tanh};
-        matches!(self, Op::Unary(Cos | Erf | Exp | Expm1 | Log | Log1p | Power(_) | Sigmoid | Sin | Tanh))
+        matches!(
+            self,
+            Op::Binary(Binary::Power)
+                | Op::Unary(Cos | Erf | Exp | Expm1 | Log | Log1p | Power(_) | Sigmoid | Sin | Tanh)
+        )
     }
 
     /// Whether each element of the result depends on the operands' elements at the same place only.
