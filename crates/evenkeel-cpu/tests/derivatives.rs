@@ -264,6 +264,17 @@ cases! {
 }
 
 #[test]
+fn a_value_given_twice_moves_along_the_sum_of_its_tangents() {
+    let graph = Graph::new();
+    let [x, a, b] = ["x", "a", "b"].map(|name| graph.input(name, [3], DType::F64));
+    let twice = graph.jvp(&[x.sin()], &[x, x], &[a, b]).unwrap()[0];
+    let sum = graph.jvp(&[x.sin()], &[x], &[a + b]).unwrap()[0];
+    let inputs = [1, 2, 3].map(|seed| normal(&[3], seed));
+    let results = run(&graph, &[twice, sum], &inputs, true);
+    assert_eq!(results[0], results[1]);
+}
+
+#[test]
 fn an_integer_label_picks_the_right_log_probability() {
     let graph = Graph::new();
     let logits = graph.input("logits", [4, 3], DType::F64);

@@ -8,7 +8,8 @@ impl Graph {
     /// Appends the directional derivative of `outputs` when each `wrt` value moves along its tangent:
     /// `Σ ∂output/∂wrt · tangent`.
     ///
-    /// `wrt` may be any values; an inner value moves along its tangent whatever its operands do. Tangents have the shape
+    /// `wrt` may be any values; an inner value moves along its tangent whatever its operands do, and a value given twice
+    /// along the sum of its tangents. Tangents have the shape
     /// and type of their values. Cost: at most twice the program's own work.
     ///
     /// # Errors
@@ -28,7 +29,7 @@ impl Graph {
                 return Err(Error::new("jvp", "the tangent is not shaped like its value", operands));
             }
             if let Some(slot) = flow.get_mut(value.id().index()) {
-                *slot = Some(tangent);
+                *slot = Some(slot.map_or(tangent, |sum| sum + tangent));
             }
         }
         for index in 0..=last {
