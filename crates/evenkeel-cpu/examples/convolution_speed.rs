@@ -11,6 +11,9 @@ use evenkeel_cpu::kernel::conv::{self, ConvShape};
 use evenkeel_cpu::multiply_add_peak;
 use evenkeel_graph::DType;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 fn layer(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize) -> ConvShape {
     ConvShape {
         batch,
@@ -50,11 +53,22 @@ fn measure(seconds: f64, threads: usize, mut run: impl FnMut()) -> f64 {
     if threads == 1 { (now(threads) - first) / rounds } else { least }
 }
 
+/// The `len` elements from the first cache line on, which is where a program's values lie.
+fn from_line<T>(data: &mut [T], len: usize) -> &mut [T] {
+    let skip = data.as_ptr().align_offset(LINE);
+    &mut data[skip..skip + len]
+}
+
 /// Seconds of the three directions and the scratch of each in elements.
 fn directions<T: conv::Real + From<f32>>(shape: &ConvShape, seconds: f64, threads: usize) -> ([f64; 3], [usize; 3]) {
-    let numbers = |len: usize| (0..len).map(|i| T::from(((i * 37 % 101) as f32 - 50.0) / 50.0)).collect::<Vec<T>>();
-    let (x, w, g) = (numbers(shape.input_len()), numbers(shape.weight_len()), numbers(shape.output_len()));
-    let (mut y, mut gx, mut gw) = (g.clone(), x.clone(), w.clone());
+    let numbers =
+        |len: usize| (0..len + LINE).map(|i| T::from(((i * 37 % 101) as f32 - 50.0) / 50.0)).collect::<Vec<T>>();
+    let sizes = [shape.input_len(), shape.weight_len(), shape.output_len()];
+    let (mut read, mut written) = (sizes.map(numbers), sizes.map(numbers));
+    let [x, w, g] = &mut read;
+    let (x, w, g) = (from_line(x, sizes[0]), from_line(w, sizes[1]), from_line(g, sizes[2]));
+    let [gx, gw, y] = &mut written;
+    let (gx, gw, y) = (from_line(gx, sizes[0]), from_line(gw, sizes[1]), from_line(y, sizes[2]));
     let size = size_of::<T>();
     let lengths = [
         conv::forward_scratch(shape, size),
@@ -63,9 +77,9 @@ fn directions<T: conv::Real + From<f32>>(shape: &ConvShape, seconds: f64, thread
     ];
     let mut scratch = vec![T::default(); lengths.into_iter().max().unwrap_or(0)];
     let times = [
-        measure(seconds, threads, || conv::forward(shape, &x, &w, &mut y, &mut scratch)),
-        measure(seconds, threads, || conv::input_gradient(shape, &g, &w, &mut gx, &mut scratch)),
-        measure(seconds, threads, || conv::weight_gradient(shape, &x, &g, &mut gw, &mut scratch)),
+        measure(seconds, threads, || conv::forward(shape, x, w, y, &mut scratch)),
+        measure(seconds, threads, || conv::input_gradient(shape, g, w, gx, &mut scratch)),
+        measure(seconds, threads, || conv::weight_gradient(shape, x, g, gw, &mut scratch)),
     ];
     (times, lengths)
 }

@@ -3,6 +3,7 @@
 use super::correlate::Correlation;
 use super::geometry::{Axis, ConvShape};
 use super::tile::Real;
+use super::winograd::{self, Filtering};
 use super::work::Shared;
 use crate::kernel::instruction_set::InstructionSet;
 
@@ -52,11 +53,32 @@ pub(super) fn forward_at<T: Real>(
     assert_eq!(x.len(), shape.input_len(), "convolution: length of the input");
     assert_eq!(w.len(), shape.weight_len(), "convolution: length of the weights");
     assert_eq!(y.len(), shape.output_len(), "convolution: length of the output");
-    let correlation = correlation(shape);
-    assert!(scratch.len() >= correlation.scratch(level.lanes(size_of::<T>())), "convolution: scratch is too short");
-    correlation.run(level, x, w, Shared::new(y), scratch);
+    assert!(scratch.len() >= scratch_at(level, shape, size_of::<T>()), "convolution: scratch is too short");
+    if winograd::preferred(shape, size_of::<T>()) {
+        return Filtering::forward(shape, level, size_of::<T>()).run(level, x, w, Shared::new(y), scratch);
+    }
+    sum_at(level, shape, x, w, y, scratch);
+}
+
+/// The direct sums, whatever the shape; lengths have been checked.
+pub(super) fn sum_at<T: Real>(
+    level: InstructionSet,
+    shape: &ConvShape,
+    x: &[T],
+    w: &[T],
+    y: &mut [T],
+    scratch: &mut [T],
+) {
+    correlation(shape).run(level, x, w, Shared::new(y), scratch);
 }
 
 pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
+    if winograd::preferred(shape, size) {
+        return Filtering::forward(shape, level, size).scratch();
+    }
+    sum_scratch_at(level, shape, size)
+}
+
+pub(super) fn sum_scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
     correlation(shape).scratch(level.lanes(size))
 }

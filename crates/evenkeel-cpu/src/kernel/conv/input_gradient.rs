@@ -3,6 +3,7 @@
 use super::correlate::Correlation;
 use super::geometry::{Axis, ConvShape};
 use super::tile::Real;
+use super::winograd::{self, Filtering};
 use super::work::Shared;
 use crate::kernel::instruction_set::InstructionSet;
 
@@ -53,13 +54,35 @@ pub(super) fn input_gradient_at<T: Real>(
     assert_eq!(gy.len(), shape.output_len(), "convolution: length of the output gradient");
     assert_eq!(w.len(), shape.weight_len(), "convolution: length of the weights");
     assert_eq!(gx.len(), shape.input_len(), "convolution: length of the input gradient");
+    assert!(scratch.len() >= scratch_at(level, shape, size_of::<T>()), "convolution: scratch is too short");
+    if winograd::preferred(shape, size_of::<T>()) {
+        return Filtering::backward(shape, level, size_of::<T>()).run(level, gy, w, Shared::new(gx), scratch);
+    }
+    sum_at(level, shape, gy, w, gx, scratch);
+}
+
+/// The direct sums, whatever the shape; lengths have been checked.
+pub(super) fn sum_at<T: Real>(
+    level: InstructionSet,
+    shape: &ConvShape,
+    gy: &[T],
+    w: &[T],
+    gx: &mut [T],
+    scratch: &mut [T],
+) {
     let gx = Shared::new(gx);
     for phase in phases(shape) {
-        assert!(scratch.len() >= phase.scratch(level.lanes(size_of::<T>())), "convolution: scratch is too short");
         phase.run(level, gy, w, gx, scratch);
     }
 }
 
 pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
+    if winograd::preferred(shape, size) {
+        return Filtering::backward(shape, level, size).scratch();
+    }
+    sum_scratch_at(level, shape, size)
+}
+
+pub(super) fn sum_scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
     phases(shape).map(|phase| phase.scratch(level.lanes(size))).max().unwrap_or(0)
 }

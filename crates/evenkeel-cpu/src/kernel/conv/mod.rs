@@ -7,7 +7,10 @@
 //! summed over the taps (a, b) and the channels c of the group of o; outside the input x is zero. [`input_gradient`] and
 //! [`weight_gradient`] are the transposes of this map, linear in x and in w.
 //!
-//! Every call costs N · oh · ow · kh · kw · (c_in / groups) · c_out multiply-adds, in any direction, and is cut into pieces that
+//! In f32, convolutions of 3 × 3 neighbouring taps with stride 1 take `winograd` where its cost model expects fewer operations; all
+//! others, and f64, sum directly as follows.
+//!
+//! Every direct call costs N · oh · ow · kh · kw · (c_in / groups) · c_out multiply-adds, in any direction, and is cut into pieces that
 //! depend on the shape alone: the result has the same bits on any number of threads. It differs between instruction sets only
 //! by the rounding of other vector widths (weight gradient) and of an unfused multiply-add (portable).
 //!
@@ -32,6 +35,7 @@ mod simd;
 mod tests;
 mod tile;
 mod weight_gradient;
+mod winograd;
 mod work;
 
 pub use forward::{forward, forward_scratch};

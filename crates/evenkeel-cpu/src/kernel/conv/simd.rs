@@ -22,6 +22,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn load_first(at: *const Self::Scalar, count: usize) -> Self;
     /// `self + other`.
     unsafe fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    unsafe fn subtract(self, other: Self) -> Self;
+    /// Half of it.
+    unsafe fn half(self) -> Self;
     /// `self · factor + sum`.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
     /// `N` scalars to `at`.
@@ -89,6 +93,14 @@ macro_rules! array_lanes {
                 Array(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
             }
             #[inline(always)]
+            unsafe fn subtract(self, other: Self) -> Self {
+                Array(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+            }
+            #[inline(always)]
+            unsafe fn half(self) -> Self {
+                Array(self.0.map(|value| 0.5 * value))
+            }
+            #[inline(always)]
             unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
                 // Without the instruction, a fused multiply-add is a call into the C library for each lane.
                 let fused = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
@@ -122,7 +134,7 @@ pub(super) mod x86 {
     use super::Lanes;
 
     macro_rules! x86_lanes {
-        ($vector:ty, $scalar:ty, $n:literal, $zero:ident, $set:ident, $load:ident, $fma:ident, $store:ident, $add:ident, $first:expr, $load_first:expr) => {
+        ($vector:ty, $scalar:ty, $n:literal, $zero:ident, $set:ident, $load:ident, $fma:ident, $store:ident, $add:ident, $subtract:ident, $multiply:ident, $first:expr, $load_first:expr) => {
             impl Lanes for $vector {
                 type Scalar = $scalar;
                 const N: usize = $n;
@@ -150,6 +162,16 @@ pub(super) mod x86 {
                 unsafe fn add(self, other: Self) -> Self {
                     // SAFETY: as in `zero`.
                     unsafe { $add(self, other) }
+                }
+                #[inline(always)]
+                unsafe fn subtract(self, other: Self) -> Self {
+                    // SAFETY: as in `zero`.
+                    unsafe { $subtract(self, other) }
+                }
+                #[inline(always)]
+                unsafe fn half(self) -> Self {
+                    // SAFETY: as in `zero`.
+                    unsafe { $multiply(self, $set(0.5)) }
                 }
                 #[inline(always)]
                 unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
@@ -180,6 +202,8 @@ pub(super) mod x86 {
         _mm512_fmadd_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
         |at, vector, count: usize| _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, vector),
         |at, count: usize| _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at)
     );
@@ -193,6 +217,8 @@ pub(super) mod x86 {
         _mm512_fmadd_pd,
         _mm512_storeu_pd,
         _mm512_add_pd,
+        _mm512_sub_pd,
+        _mm512_mul_pd,
         |at, vector, count: usize| _mm512_mask_storeu_pd(at, ((1u32 << count) - 1) as __mmask8, vector),
         |at, count: usize| _mm512_maskz_loadu_pd(((1u32 << count) - 1) as __mmask8, at)
     );
@@ -206,6 +232,8 @@ pub(super) mod x86 {
         _mm256_fmadd_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
         |at: *mut f32, vector, count: usize| {
             let mut lanes = [0.0f32; 8];
             _mm256_storeu_ps(lanes.as_mut_ptr(), vector);
@@ -227,6 +255,8 @@ pub(super) mod x86 {
         _mm256_fmadd_pd,
         _mm256_storeu_pd,
         _mm256_add_pd,
+        _mm256_sub_pd,
+        _mm256_mul_pd,
         |at: *mut f64, vector, count: usize| {
             let mut lanes = [0.0f64; 4];
             _mm256_storeu_pd(lanes.as_mut_ptr(), vector);

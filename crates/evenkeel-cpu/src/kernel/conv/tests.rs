@@ -6,7 +6,7 @@ use super::*;
 use crate::kernel::instruction_set::InstructionSet;
 
 /// Numbers in (−1, 1) that look random and are always the same.
-fn numbers(len: usize, seed: u64) -> Vec<f64> {
+pub(super) fn numbers(len: usize, seed: u64) -> Vec<f64> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -48,7 +48,7 @@ fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize
 }
 
 /// Forward, input gradient and weight gradient from seven loops.
-fn reference(shape: &ConvShape, x: &[f64], w: &[f64], g: &[f64]) -> [Vec<f64>; 3] {
+pub(super) fn reference(shape: &ConvShape, x: &[f64], w: &[f64], g: &[f64]) -> [Vec<f64>; 3] {
     let [mut y, mut gx, mut gw] = [vec![0.0; g.len()], vec![0.0; x.len()], vec![0.0; w.len()]];
     for_each_product(shape, |i, k, o| {
         y[o] += x[i] * w[k];
@@ -75,7 +75,7 @@ fn operands(shape: &ConvShape) -> [Vec<f64>; 3] {
     [numbers(shape.input_len(), 1), numbers(shape.weight_len(), 2), numbers(shape.output_len(), 3)]
 }
 
-fn single(values: &[f64]) -> Vec<f32> {
+pub(super) fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&value| value as f32).collect()
 }
 

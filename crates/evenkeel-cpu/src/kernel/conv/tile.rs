@@ -5,6 +5,7 @@
 //! Both sum each element in the same order whatever the size of the tile, so the tiling never changes a result.
 
 use super::simd::{Array, Lanes};
+use super::winograd::{Transforms, transforms_f32, transforms_f64};
 use crate::kernel::instruction_set::InstructionSet;
 
 /// A stretch of the reduction: `len` scalars of the input, contiguous, against `len` rows of packed weights.
@@ -200,12 +201,15 @@ mod x86 {
 }
 
 mod sealed {
-    use super::{InstructionSet, Kernels};
+    use super::{InstructionSet, Kernels, Transforms};
 
     pub trait Sealed: Sized + 'static {
         /// The tiles for an instruction set that this processor has; out of reach for other crates, as its types are.
         #[allow(private_interfaces)]
         fn kernels(level: InstructionSet) -> &'static Kernels<Self>;
+        /// The transforms of minimal filtering, likewise.
+        #[allow(private_interfaces)]
+        fn transforms(level: InstructionSet) -> &'static Transforms<Self>;
     }
 }
 pub(super) use sealed::Sealed;
@@ -227,6 +231,10 @@ impl Sealed for f32 {
             InstructionSet::Portable => &portable_f32::KERNELS,
         }
     }
+    #[allow(private_interfaces)]
+    fn transforms(level: InstructionSet) -> &'static Transforms<f32> {
+        transforms_f32(level)
+    }
 }
 
 impl Sealed for f64 {
@@ -239,5 +247,9 @@ impl Sealed for f64 {
             InstructionSet::Avx2 => x86::AVX2.1,
             InstructionSet::Portable => &portable_f64::KERNELS,
         }
+    }
+    #[allow(private_interfaces)]
+    fn transforms(level: InstructionSet) -> &'static Transforms<f64> {
+        transforms_f64(level)
     }
 }

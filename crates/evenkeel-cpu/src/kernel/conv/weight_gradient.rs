@@ -9,6 +9,7 @@ use super::copy::{Source, Unit, Units, copy_images, copy_rows};
 use super::correlate::{channel_block, channel_blocks};
 use super::geometry::{Axis, ConvShape};
 use super::tile::{Real, Stretch, WeightTile};
+use super::winograd::{self, FilteringWeights};
 use super::work::{Shared, each, even};
 use crate::kernel::instruction_set::InstructionSet;
 
@@ -358,11 +359,32 @@ pub(super) fn weight_gradient_at<T: Real>(
     assert_eq!(x.len(), shape.input_len(), "convolution: length of the input");
     assert_eq!(gy.len(), shape.output_len(), "convolution: length of the output gradient");
     assert_eq!(gw.len(), shape.weight_len(), "convolution: length of the weight gradient");
-    let plan = Plan::new(shape, level.lanes(size_of::<T>()));
-    assert!(scratch.len() >= plan.scratch(), "convolution: scratch is too short");
-    plan.run(level, x, gy, gw, scratch);
+    assert!(scratch.len() >= scratch_at(level, shape, size_of::<T>()), "convolution: scratch is too short");
+    if winograd::preferred(shape, size_of::<T>()) {
+        return FilteringWeights::new(shape, level, size_of::<T>()).run(level, x, gy, gw, scratch);
+    }
+    sum_at(level, shape, x, gy, gw, scratch);
+}
+
+/// The direct sums, whatever the shape; lengths have been checked.
+pub(super) fn sum_at<T: Real>(
+    level: InstructionSet,
+    shape: &ConvShape,
+    x: &[T],
+    gy: &[T],
+    gw: &mut [T],
+    scratch: &mut [T],
+) {
+    Plan::new(shape, level.lanes(size_of::<T>())).run(level, x, gy, gw, scratch);
 }
 
 pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
+    if winograd::preferred(shape, size) {
+        return FilteringWeights::new(shape, level, size).scratch();
+    }
+    sum_scratch_at(level, shape, size)
+}
+
+pub(super) fn sum_scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
     Plan::new(shape, level.lanes(size)).scratch()
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 /// Below this many multiply-adds a call stays on its thread: waking another costs more.
-const FORK: usize = 200_000;
+pub(super) const FORK: usize = 200_000;
 
 /// A pointer to an output that tasks write in disjoint places.
 #[derive(Clone, Copy)]
