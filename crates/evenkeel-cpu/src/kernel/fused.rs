@@ -530,21 +530,36 @@ unsafe fn execute<T: Real>(scalar: Scalar, count: usize, to: *mut T, a: *mut T, 
             unsafe { map(count, to, [a, b, b], |$x: T, $y: T, _| $result) }
         };
     }
+    // A macro and no function with a closure, which might not be inlined and then miss the instruction set.
+    macro_rules! lanes {
+        (|$x:ident| $result:expr) => {
+            for start in (0..count).step_by(LANES) {
+                let width = LANES.min(count - start);
+                let mut $x = [T::ONE; LANES];
+                // SAFETY: the caller's slots hold `count`, of which `width` are left.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(a.add(start), $x.as_mut_ptr(), width);
+                    let result = $result;
+                    std::ptr::copy_nonoverlapping(result.as_ptr(), to.add(start), width);
+                }
+            }
+        };
+    }
     match scalar {
         Scalar::Copy => apply!(|x| x),
         Scalar::Whole => apply!(|x| T::of(f64::from(x.f64() as i32))),
         Scalar::Truth => apply!(|x| mask(x != T::ZERO)),
         Scalar::Unary(unary) => match unary {
             Unary::Negate => apply!(|x| -x),
-            Unary::Exp => apply!(|x| x.exp()),
-            Unary::Expm1 => apply!(|x| x.expm1()),
-            Unary::Log => apply!(|x| x.log()),
-            Unary::Log1p => apply!(|x| x.log1p()),
+            Unary::Exp => lanes!(|x| T::exp(x)),
+            Unary::Expm1 => lanes!(|x| T::expm1(x)),
+            Unary::Log => lanes!(|x| T::log(x)),
+            Unary::Log1p => lanes!(|x| T::log1p(x)),
             Unary::Sqrt => apply!(|x| x.sqrt()),
             Unary::Rsqrt => apply!(|x| T::ONE / x.sqrt()),
-            Unary::Tanh => apply!(|x| x.tanh()),
-            Unary::Sigmoid => apply!(|x| T::ONE / (T::ONE + (-x).exp())),
-            Unary::Erf => apply!(|x| x.erf()),
+            Unary::Tanh => lanes!(|x| T::tanh(x)),
+            Unary::Sigmoid => lanes!(|x| T::sigmoid(x)),
+            Unary::Erf => lanes!(|x| T::erf(x)),
             Unary::Abs => apply!(|x| x.abs()),
             Unary::Sign => apply!(|x| if x > T::ZERO {
                 T::ONE
@@ -553,9 +568,9 @@ unsafe fn execute<T: Real>(scalar: Scalar, count: usize, to: *mut T, a: *mut T, 
             } else {
                 x
             }),
-            Unary::Sin => apply!(|x| x.sin()),
-            Unary::Cos => apply!(|x| x.cos()),
-            Unary::Power(exponent) => apply!(|x| x.power(exponent)),
+            Unary::Sin => lanes!(|x| T::sin(x)),
+            Unary::Cos => lanes!(|x| T::cos(x)),
+            Unary::Power(exponent) => lanes!(|x| T::power(x, exponent)),
         },
         Scalar::Binary(binary) => match binary {
             Binary::Add => apply!(|x, y| x + y),
@@ -564,7 +579,7 @@ unsafe fn execute<T: Real>(scalar: Scalar, count: usize, to: *mut T, a: *mut T, 
             Binary::Divide => apply!(|x, y| x / y),
             Binary::Maximum => apply!(|x, y| if x > y || x.is_nan() { x } else { y }),
             Binary::Minimum => apply!(|x, y| if x < y || x.is_nan() { x } else { y }),
-            Binary::Power => apply!(|x, y| x.power(y.f64())),
+            Binary::Power => apply!(|x, y| T::of(libm::pow(x.f64(), y.f64()))),
         },
         Scalar::Compare(comparison) => match comparison {
             Comparison::Greater => apply!(|x, y| mask(x > y)),

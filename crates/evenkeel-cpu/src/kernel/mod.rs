@@ -3,6 +3,7 @@
 pub mod conv;
 pub(crate) mod fused;
 pub(crate) mod instruction_set;
+mod math;
 pub(crate) mod matmul;
 pub(crate) mod movement;
 pub(crate) mod peak;

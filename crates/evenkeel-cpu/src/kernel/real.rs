@@ -1,5 +1,6 @@
 //! The two floating-point types, and what kernels need of them.
 
+use super::math;
 use evenkeel_graph::DType;
 
 /// `f32` or `f64`.
@@ -25,15 +26,17 @@ pub(crate) trait Real:
     fn f64(self) -> f64;
     fn sqrt(self) -> Self;
     fn abs(self) -> Self;
-    fn exp(self) -> Self;
-    fn expm1(self) -> Self;
-    fn log(self) -> Self;
-    fn log1p(self) -> Self;
-    fn tanh(self) -> Self;
-    fn erf(self) -> Self;
-    fn sin(self) -> Self;
-    fn cos(self) -> Self;
-    fn power(self, exponent: f64) -> Self;
+    /// eˣ of each lane; this and the others are defined in [`math`].
+    fn exp<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn expm1<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn log<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn log1p<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn tanh<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn sigmoid<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn erf<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn sin<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn cos<const N: usize>(x: [Self; N]) -> [Self; N];
+    fn power<const N: usize>(x: [Self; N], exponent: f64) -> [Self; N];
 
     #[inline(always)]
     fn is_nan(self) -> bool {
@@ -42,7 +45,7 @@ pub(crate) trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $dtype:ident, $exp:ident, $expm1:ident, $log:ident, $log1p:ident, $tanh:ident, $erf:ident, $sin:ident, $cos:ident, $pow:ident) => {
+    ($type:ident, $dtype:ident) => {
         impl Real for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -64,35 +67,21 @@ macro_rules! real {
             fn abs(self) -> Self {
                 <$type>::abs(self)
             }
-            fn exp(self) -> Self {
-                libm::$exp(self)
-            }
-            fn expm1(self) -> Self {
-                libm::$expm1(self)
-            }
-            fn log(self) -> Self {
-                libm::$log(self)
-            }
-            fn log1p(self) -> Self {
-                libm::$log1p(self)
-            }
-            fn tanh(self) -> Self {
-                libm::$tanh(self)
-            }
-            fn erf(self) -> Self {
-                libm::$erf(self)
-            }
-            fn sin(self) -> Self {
-                libm::$sin(self)
-            }
-            fn cos(self) -> Self {
-                libm::$cos(self)
-            }
-            fn power(self, exponent: f64) -> Self {
-                libm::$pow(self, exponent as $type)
+            real!(@lanes exp expm1 log log1p tanh sigmoid erf sin cos);
+            #[inline(always)]
+            fn power<const N: usize>(x: [Self; N], exponent: f64) -> [Self; N] {
+                math::power(x, exponent)
             }
         }
     };
+    (@lanes $($function:ident)*) => {
+        $(
+            #[inline(always)]
+            fn $function<const N: usize>(x: [Self; N]) -> [Self; N] {
+                math::$function(x)
+            }
+        )*
+    };
 }
-real!(f32, F32, expf, expm1f, logf, log1pf, tanhf, erff, sinf, cosf, powf);
-real!(f64, F64, exp, expm1, log, log1p, tanh, erf, sin, cos, pow);
+real!(f32, F32);
+real!(f64, F64);
