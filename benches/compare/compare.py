@@ -7,13 +7,14 @@ other's: below 1 is faster. In each round every contender runs for about `--seco
 them; a contender that took over twice as long as the best of PyTorch's in the first round is not run again and its first
 median stands. The result is the median of the rounds' medians.
 
-Results of the ways to compute a product are compared with each other: what is not the same product is an error. That
-Evenkeel's products are right is for the golden tests.
+The ways to compute a product are compared with each other first, in single precision: how far each is from the first is
+printed where it is more than rounding. That Evenkeel's products are right is for the golden tests.
 
 Install what is compared with `pip install -r benches/compare/requirements.txt`.
 """
 
 import argparse
+import dataclasses
 import gc
 import json
 import os
@@ -21,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 
 import torch
 
@@ -29,7 +31,6 @@ import cases
 
 def timed(run, seconds):
     """Median milliseconds of a call: of as many as take so long, and at least three."""
-    run()
     times, start = [], time.perf_counter()
     while len(times) < 3 or time.perf_counter() - start < seconds:
         before = time.perf_counter()
@@ -38,15 +39,28 @@ def timed(run, seconds):
     return statistics.median(times) * 1e3
 
 
+# What takes longer to prepare is kept from round to round.
+KEPT_AFTER = 3.0
+
+# Relative distance between two ways to compute a product in single precision that is rounding.
+ROUNDING = 1e-3
+
+
 class Contender:
-    """A way to do the work; prepared anew for every round, so that only one holds memory at a time."""
+    """A way to do the work; prepared anew for every round where that is quick, so that few hold memory at a time."""
 
     def __init__(self, name, prepare):
         self.name, self.prepare, self.medians, self.failure = name, prepare, [], None
 
     def round(self, seconds):
         try:
-            self.medians.append(timed(self.prepare(), seconds))
+            before = time.perf_counter()
+            run = self.prepare()
+            run()
+            if time.perf_counter() - before > KEPT_AFTER:
+                self.prepare = lambda: run
+            self.medians.append(timed(run, seconds))
+            getattr(run, "release", lambda: None)()
         except Exception as error:  # A way that PyTorch does not have for this network.
             self.failure = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         gc.collect()
@@ -81,19 +95,22 @@ def best(contenders):
 
 
 def check(case):
-    """All ways to compute a product must agree, to single precision."""
-    if case.what in ("hvp", "ggnvp"):
-        found = {}
-        for name, prepare in case.contenders().items():
-            try:
-                found[name] = torch.cat([part.detach().reshape(-1).contiguous() for part in prepare()()])
-            except Exception:  # Told when it is timed.
-                continue
-        (first, expected), *others = found.items()
-        for name, result in others:
-            off = float((result - expected).norm() / expected.norm())
-            if off > 1e-2:
-                sys.exit(f"{case.name}: {name} is off from {first} by {off:.1e}")
+    """Tells which ways to compute a product do not agree with the first, on a small batch."""
+    if case.what not in ("hvp", "ggnvp"):
+        return
+    small, expected = dataclasses.replace(case, batch=8), None
+    for name, prepare in small.contenders().items():
+        try:
+            run = prepare()
+            found = torch.cat([part.detach().reshape(-1).contiguous() for part in run()])
+            getattr(run, "release", lambda: None)()
+        except Exception:  # Told when it is timed.
+            continue
+        if expected is None:
+            first, expected = name, found
+        off = float((found - expected).norm() / expected.norm())
+        if off > ROUNDING:
+            print(f"{case.name}: {name} is off from {first} by {off:.1e}, with 8 samples")
 
 
 def compare(case, binary, options, threads):
@@ -150,6 +167,7 @@ def main():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--skip-check", action="store_true", help="do not compare the results of products first")
     options = parser.parse_args()
+    warnings.simplefilter("ignore")
     table = {"batches": cases.BATCHES, "depths": cases.DEPTHS}.get(options.table, cases.TABLE)
     chosen = [case for case in table if not options.case or any(part in case.name for part in options.case)]
     if options.list or not chosen:

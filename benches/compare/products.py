@@ -82,6 +82,7 @@ def hvp_pyhessian(problem):
     def run():
         return pyhessian(problem)()
 
+    run.release = problem.model.zero_grad
     return run
 
 
@@ -107,7 +108,13 @@ def pyhessian(problem):
     problem.model.eval = lambda: problem.model
     problem.model.zero_grad()
     kept = hessian(problem.model, torch.nn.CrossEntropyLoss(), data=(problem.x, problem.y), cuda=False)
-    return lambda: hessian_vector_product(kept.gradsH, kept.params, problem.direction)
+
+    def run():
+        return hessian_vector_product(kept.gradsH, kept.params, problem.direction)
+
+    # Gradients that hold their own graph are never freed otherwise.
+    run.release = problem.model.zero_grad
+    return run
 
 
 # The Hessian, directions together.
