@@ -92,7 +92,7 @@ pub(crate) struct Train {
     /// Go on with the run in --out, or with the newest one under runs/
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Say how many parameters and how much memory it takes, and stop
+    /// Say what it takes, how much memory above all, and stop
     #[arg(long)]
     pub(crate) plan: bool,
 }

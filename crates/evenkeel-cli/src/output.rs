@@ -1,7 +1,7 @@
 //! Where words go: data to stdout, all else to stderr.
 
 use crate::arguments::Common;
-use evenkeel::{Error, Result};
+use evenkeel::{Error, Result, Work};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 
@@ -102,6 +102,29 @@ pub(crate) fn grouped(count: u64) -> String {
         result.push(digit);
     }
     result
+}
+
+/// Where in a network a program does what, in columns of equal width.
+pub(crate) fn work_columns<'w>(works: impl Iterator<Item = &'w Work>) -> Vec<String> {
+    let columns = |work: &Work| {
+        let shape: Vec<String> = work.shape.iter().map(usize::to_string).collect();
+        let fused = if work.operations > 1 { format!(" of {}", work.operations) } else { String::new() };
+        let layer = if work.layer.is_empty() { "-" } else { &work.layer };
+        [layer.to_string(), work.pass.to_string(), format!("{}{fused}", work.kind), shape.join("×")]
+    };
+    let rows: Vec<[String; 4]> = works.map(columns).collect();
+    let widths = [0, 1, 2, 3].map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    rows.iter()
+        .map(|[layer, pass, kind, shape]| {
+            format!(
+                "{layer:a$}  {pass:b$}  {kind:c$}  {shape:>d$}",
+                a = widths[0],
+                b = widths[1],
+                c = widths[2],
+                d = widths[3]
+            )
+        })
+        .collect()
 }
 
 /// Bytes for a reader.

@@ -39,5 +39,5 @@ pub use compile::Options;
 pub use error::{Error, Result};
 pub use inspect::NonFinite;
 pub use kernel::peak::multiply_add_peak;
-pub use profile::StepProfile;
+pub use profile::StepInfo;
 pub use program::{Input, Program};

@@ -1,4 +1,4 @@
-//! Where a program's time goes, step by step.
+//! What the steps of a program are, and where its time goes.
 
 use crate::compile::Kernel;
 use crate::error::Result;
@@ -8,9 +8,9 @@ use evenkeel_graph::{Pass, Shape, Tensor};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// One step of a program and what it took.
+/// What one step of a program does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StepProfile {
+pub struct StepInfo {
     /// The operation's name, `loop` for fused elementwise work, `reduction` for a loop that also sums or takes maxima.
     pub kind: &'static str,
     /// The place in the model of the step's first result, e.g. `layer2.0.conv1`; empty outside any layer.
@@ -21,8 +21,6 @@ pub struct StepProfile {
     pub operations: usize,
     /// Extents: those of the result, or of the loop's space.
     pub shape: Shape,
-    /// Seconds it took in each run.
-    pub seconds: Vec<f64>,
     /// Floating-point operations, of products and convolutions only.
     pub flops: u64,
     /// Bytes of all values it reads and writes, each once; scratch does not count.
@@ -30,18 +28,19 @@ pub struct StepProfile {
 }
 
 impl Program {
-    /// Runs the program `repeats` times (at least once) and times each step.
+    /// Every step, in the order in which they run.
+    pub fn steps(&self) -> Vec<StepInfo> {
+        (0..self.steps.len()).map(|step| self.describe(step)).collect()
+    }
+
+    /// Runs the program `repeats` times (at least once) and gives the seconds that each of [`Program::steps`] took in each
+    /// run.
     ///
-    /// The steps' times add up to a little more than a run: reading the clock costs some tens of nanoseconds a step.
+    /// They add up to a little more than a run: reading the clock costs some tens of nanoseconds a step.
     ///
     /// # Errors
     /// As [`Program::run`].
-    pub fn profile(
-        &mut self,
-        inputs: &[Input<'_>],
-        outputs: &mut [Tensor],
-        repeats: usize,
-    ) -> Result<Vec<StepProfile>> {
+    pub fn profile(&mut self, inputs: &[Input<'_>], outputs: &mut [Tensor], repeats: usize) -> Result<Vec<Vec<f64>>> {
         let mut seconds: Vec<Vec<f64>> = vec![Vec::new(); self.steps.len()];
         for _ in 0..repeats.max(1) {
             let memory = self.prepare(inputs, outputs)?;
@@ -52,10 +51,10 @@ impl Program {
             }
             self.finish(&memory);
         }
-        Ok(seconds.into_iter().enumerate().map(|(step, seconds)| self.describe(step, seconds)).collect())
+        Ok(seconds)
     }
 
-    fn describe(&self, number: usize, seconds: Vec<f64>) -> StepProfile {
+    fn describe(&self, number: usize) -> StepInfo {
         let step = &self.steps[number];
         let nodes = self.function().nodes();
         let first = &nodes[step.writes[0]];
@@ -70,13 +69,12 @@ impl Program {
         };
         let values: BTreeSet<usize> = step.reads.iter().chain(&step.writes).copied().collect();
         let bytes = |value: usize| (nodes[value].shape.elements() * nodes[value].dtype.bytes()) as u64;
-        StepProfile {
+        StepInfo {
             kind,
             scope: first.scope.to_string(),
             pass: first.pass,
             operations,
             shape,
-            seconds,
             flops: step.writes.iter().map(|&value| self.function().node_flops(value)).sum(),
             bytes: values.into_iter().map(bytes).sum(),
         }

@@ -32,6 +32,8 @@ pub struct Program {
     pub(crate) steps: Vec<Step>,
     places: Vec<Place>,
     copies: Vec<(usize, usize)>,
+    arena_bytes: usize,
+    /// Made at the first run.
     arena: Vec<Line>,
 }
 
@@ -53,8 +55,7 @@ impl Program {
         copies: Vec<(usize, usize)>,
         arena_bytes: usize,
     ) -> Program {
-        let arena = vec![Line([0; 64]); arena_bytes.div_ceil(64)];
-        Program { function, donations, steps, places, copies, arena }
+        Program { function, donations, steps, places, copies, arena_bytes, arena: Vec::new() }
     }
 
     /// The function this program computes.
@@ -62,9 +63,10 @@ impl Program {
         &self.function
     }
 
-    /// Bytes of the arena all values between inputs and outputs share: the peak of a run, known before it.
+    /// Bytes of the arena all values between inputs and outputs share: the peak of a run, known before it. The first run
+    /// allocates it; it is freed with the program.
     pub fn arena_bytes(&self) -> usize {
-        self.arena.len() * 64
+        self.arena_bytes.next_multiple_of(size_of::<Line>())
     }
 
     /// How many kernels a run calls.
@@ -113,6 +115,9 @@ impl Program {
         for ((name, id), tensor) in self.function.outputs().iter().zip(&*outputs) {
             let node = &self.function.nodes()[id.index()];
             check_shape(name, &node.shape, node.dtype, tensor)?;
+        }
+        if self.arena.is_empty() {
+            self.arena = vec![Line([0; 64]); self.arena_bytes.div_ceil(size_of::<Line>())];
         }
         let arena = self.arena.as_mut_ptr().cast::<u8>();
         let inputs: Vec<_> = inputs

@@ -36,7 +36,9 @@ pub mod report;
 mod runner;
 pub mod store;
 pub mod train;
+mod work;
 
 pub use error::{Error, ErrorKind, Result, nearest};
 pub use evenkeel_graph as graph;
 pub use network::{Batch, Network, Noise, State};
+pub use work::Work;

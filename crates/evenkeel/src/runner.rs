@@ -2,9 +2,9 @@
 
 use crate::network::{Batch, Noise};
 use crate::{Error, Result};
-use evenkeel_cpu::{Input, NonFinite, Options, Program, StepProfile};
+use evenkeel_cpu::{Input, NonFinite, Options, Program, StepInfo};
 use evenkeel_graph::random::Key;
-use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
+use evenkeel_graph::{DType, Function, Graph, Shape, Tensor, Var};
 use std::collections::HashMap;
 
 /// A compiled program and what each of its inputs is.
@@ -24,6 +24,7 @@ enum Source {
     Buffer(usize),
     Frozen(usize),
     Direction(usize),
+    Kept(usize),
     Scalar(usize),
     Key(usize),
     Donated,
@@ -39,8 +40,17 @@ pub(crate) struct Feed<'a> {
     pub(crate) frozen: &'a [Tensor],
     /// One tensor a parameter.
     pub(crate) direction: &'a [Tensor],
+    /// What a program of the point has computed, see [`evenkeel_graph::Linearized`].
+    pub(crate) kept: &'a [Tensor],
     /// Other inputs in the order of tracing.
     pub(crate) scalars: &'a [Tensor],
+}
+
+impl<'a> Feed<'a> {
+    /// A batch and nothing else.
+    pub(crate) fn of(batch: &'a Batch) -> Self {
+        Feed { batch, parameters: &[], buffers: &[], frozen: &[], direction: &[], kept: &[], scalars: &[] }
+    }
 }
 
 impl Runner {
@@ -52,16 +62,20 @@ impl Runner {
         fuse: bool,
     ) -> Result<Runner> {
         let named: Vec<(&str, Var<'_>)> = outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect();
-        let function = graph.function(&named)?;
+        Self::of(&graph.function(&named)?, donations, fuse)
+    }
+
+    /// Compiles a function; `donations` as in [`Runner::new`].
+    pub(crate) fn of(function: &Function, donations: &[(String, String)], fuse: bool) -> Result<Runner> {
         let inputs: HashMap<&str, usize> =
             function.inputs().iter().enumerate().map(|(index, info)| (info.name.as_str(), index)).collect();
         let results: HashMap<&str, usize> =
-            outputs.iter().enumerate().map(|(index, (name, _))| (name.as_str(), index)).collect();
+            function.outputs().iter().enumerate().map(|(index, (name, _))| (name.as_str(), index)).collect();
         let donations = donations
             .iter()
             .filter_map(|(input, output)| Some((*inputs.get(input.as_str())?, *results.get(output.as_str())?)))
             .collect::<Vec<_>>();
-        let mut counts = [0usize; 5];
+        let mut counts = [0usize; 6];
         let mut next = |kind: usize| {
             counts[kind] += 1;
             counts[kind] - 1
@@ -76,16 +90,17 @@ impl Runner {
                 Some(("buffer", _)) => Source::Buffer(next(1)),
                 Some(("frozen", _)) => Source::Frozen(next(2)),
                 Some(("direction", _)) => Source::Direction(next(3)),
+                Some(("kept", _)) => Source::Kept(next(4)),
                 Some(("velocity", _)) => Source::Donated,
                 Some(("key", path)) => {
                     keys.push((path.to_string(), Tensor::zeros(&info.shape, info.dtype)));
                     Source::Key(keys.len() - 1)
                 }
-                _ => Source::Scalar(next(4)),
+                _ => Source::Scalar(next(5)),
             };
             sources.push(if donations.iter().any(|(input, _)| *input == index) { Source::Donated } else { source });
         }
-        let program = Program::compile(&function, &Options { fuse, donations })?;
+        let program = Program::compile(function, &Options { fuse, donations })?;
         let mut runner = Runner { program, sources, keys };
         runner.set_noise(Noise::default());
         Ok(runner)
@@ -124,13 +139,13 @@ impl Runner {
         self.program.function().flops()
     }
 
-    /// Times each step over some runs.
-    pub(crate) fn profile(
-        &mut self,
-        feed: &Feed<'_>,
-        outputs: &mut [Tensor],
-        repeats: usize,
-    ) -> Result<Vec<StepProfile>> {
+    /// What a run does, step by step.
+    pub(crate) fn steps(&self) -> Vec<StepInfo> {
+        self.program.steps()
+    }
+
+    /// Seconds of each step in each of some runs.
+    pub(crate) fn profile(&mut self, feed: &Feed<'_>, outputs: &mut [Tensor], repeats: usize) -> Result<Vec<Vec<f64>>> {
         let inputs = gather(&self.sources, &self.keys, feed)?;
         Ok(self.program.profile(&inputs, outputs, repeats)?)
     }
@@ -165,6 +180,7 @@ fn gather<'a>(sources: &[Source], keys: &'a [(String, Tensor)], feed: &Feed<'a>)
             Source::Buffer(index) => find(feed.buffers, index, "buffers"),
             Source::Frozen(index) => find(feed.frozen, index, "frozen statistics"),
             Source::Direction(index) => find(feed.direction, index, "directions"),
+            Source::Kept(index) => find(feed.kept, index, "kept values"),
             Source::Scalar(index) => find(feed.scalars, index, "scalars"),
             Source::Key(index) => Ok(Input::Read(&keys[index].1)),
             Source::Donated => Ok(Input::Donated),

@@ -5,7 +5,7 @@ use evenkeel::ErrorKind;
 use evenkeel::config::{Config, Override};
 use evenkeel::experiment::Experiment;
 use evenkeel::store::{Checkpoint, Run};
-use evenkeel::train::{Event, Observer, train};
+use evenkeel::train::{Event, Observer, TrainingPlan, train};
 use std::path::Path;
 
 fn experiment(settings: &[&str]) -> Experiment {
@@ -145,4 +145,15 @@ fn squared_loss_and_every_schedule_learn_the_digits() {
         let outcome = train(&experiment(&settings), &dir, false, &mut ()).unwrap();
         assert!(outcome.test_accuracy > 0.6, "{schedule}: {}", outcome.test_accuracy);
     }
+}
+
+#[test]
+fn training_that_does_not_fit_into_memory_is_refused_before_it_starts() {
+    let mut plan = TrainingPlan::new(&experiment(&[])).unwrap();
+    assert!(plan.bytes_to_come() > 0 && plan.check().is_ok());
+    plan.available_bytes = Some(plan.bytes_to_come() as u64 - 1);
+    let error = plan.check().unwrap_err();
+    assert_eq!((error.kind(), error.what()), (ErrorKind::Input, "training does not fit into memory"));
+    plan.available_bytes = None;
+    assert!(plan.check().is_ok(), "where nothing is known nothing is refused");
 }

@@ -2,7 +2,7 @@
 
 use super::words;
 use crate::arguments::{Bench as Flags, Common};
-use crate::output::{Output, bytes, grouped};
+use crate::output::{Output, bytes, grouped, work_columns};
 use evenkeel::bench::{Bench, Measured, Profile, Settings, What, standard};
 use evenkeel::config::{Config, NormMode, Override};
 use evenkeel::{Error, Result};
@@ -60,7 +60,7 @@ fn settings(flags: &Flags, config: Config) -> Result<Settings> {
         input: flags.input.as_deref().map(shape).transpose()?.unwrap_or(usual.input),
         batch_size: if flags.batch_size.is_some() { config.batch_size } else { usual.batch_size },
         repeated: flags.repeated,
-        block: block.map_or(usual.block, |block| usize::try_from(block).unwrap_or(usize::MAX)),
+        block: block.map(|block| usize::try_from(block).unwrap_or(usize::MAX)),
         norm_mode: mode.unwrap_or(usual.norm_mode),
         dtype: config.dtype,
         seed: config.seed,
@@ -119,8 +119,10 @@ fn summary(measured: &Measured) -> String {
     let settings = &measured.settings;
     let input: Vec<String> = settings.input.iter().map(usize::to_string).collect();
     let mut text = format!(
-        "{} of {}, norm {}, batch {} of {}, norm mode {}, {}, {}\n",
+        "{}{}{} of {}, norm {}, batch {} of {}, norm mode {}, {}, {}\n",
         settings.what,
+        if settings.repeated { " repeated" } else { "" },
+        settings.block.map_or(String::new(), |block| format!(" in {block} directions")),
         settings.model,
         settings.norm,
         grouped(settings.batch_size as u64),
@@ -131,6 +133,9 @@ fn summary(measured: &Measured) -> String {
     );
     let mut line = |label: &str, value: String| text += &format!("  {label:8}  {value}\n");
     line("median", format!("{} ms over {} runs", milliseconds(measured.median_ms), grouped(measured.runs as u64)));
+    if let Some(each) = measured.median_ms_per_vector {
+        line("each", format!("{} ms a direction", milliseconds(each)));
+    }
     line("fastest", format!("{} ms", milliseconds(measured.min_ms)));
     line("speed", format!("{:.1} GFLOP/s, {:.1}% of the peak", measured.gflops, 100.0 * measured.peak_share));
     line("memory", bytes(measured.peak_bytes));
@@ -153,23 +158,13 @@ fn profile_text(profile: &Profile) -> String {
         );
     }
     text += &format!("{:>9}  in all\n\n{:>9}  the slowest steps\n", milliseconds(profile.total_ms), "ms");
-    let layer = |layer: &str| if layer.is_empty() { "-".to_string() } else { layer.to_string() };
-    let width = profile.slowest.iter().map(|step| layer(&step.layer).len()).max().unwrap_or(0);
-    for step in &profile.slowest {
-        let shape: Vec<String> = step.shape.iter().map(usize::to_string).collect();
-        let fused = if step.operations > 1 { format!(" of {}", step.operations) } else { String::new() };
-        let rate = step.gflops.map_or_else(
-            || format!("{:.1} GB/s over {}", step.gb_per_second, bytes(step.bytes as usize)),
-            |rate| gflops(Some(rate)),
-        );
-        text += &format!(
-            "{:>9}  {:width$}  {:13}  {:27}  {:>20}  {rate}\n",
-            milliseconds(step.ms),
-            layer(&step.layer),
-            step.pass,
-            format!("{}{fused}", step.kind),
-            shape.join("×"),
-        );
+    let columns = work_columns(profile.slowest.iter().map(|step| &step.work));
+    for (step, columns) in profile.slowest.iter().zip(columns) {
+        let rate = match step.gflops {
+            None => format!("{:.1} GB/s over {}", step.gb_per_second, bytes(step.work.bytes as usize)),
+            rate => gflops(rate),
+        };
+        text += &format!("{:>9}  {columns}  {rate}\n", milliseconds(step.ms));
     }
     text
 }

@@ -2,12 +2,11 @@
 
 use crate::arguments::{Common, Train};
 use crate::interrupt;
-use crate::output::{Output, bytes, duration, grouped, number};
+use crate::output::{Output, bytes, duration, grouped, number, work_columns};
 use evenkeel::config::{Config, Override};
 use evenkeel::experiment::{Experiment, config_of};
-use evenkeel::optim::Sgd;
 use evenkeel::store::{Run, fresh_run_dir};
-use evenkeel::train::{Event, Observer, Outcome, Trainer, check_state, train};
+use evenkeel::train::{Event, Observer, Outcome, TrainingPlan, train};
 use evenkeel::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -141,32 +140,40 @@ fn newest_run(base: &Path) -> Result<PathBuf> {
 
 /// Prints what training would take.
 fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
-    check_state(&experiment.network)?;
+    let plan = TrainingPlan::new(experiment)?;
+    let mut text = String::new();
+    let mut line = |label: &str, size: usize, note: &str| {
+        text += format!("{label:16}  {:>10}  {note}", bytes(size)).trim_end();
+        text.push('\n');
+    };
     let config = &experiment.config;
-    let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
-    let trainer = Trainer::new(&experiment.network, sgd, config.batch_size, experiment.initial_state())?;
-    let size = experiment.network.dtype().bytes();
-    let parameters = experiment.network.parameter_count();
-    let buffers: usize = experiment.network.buffers().iter().map(|info| info.shape.elements()).sum();
-    let (weights, state, arena) = (parameters * size, (parameters + buffers) * size, trainer.arena_bytes());
-    output.text(&format!(
-        "parameters       {:>12}  {}\noptimiser state  {:>12}  {}\nactivations      {:>12}  {}\npeak of a step   {:>12}  {}\n",
-        grouped(parameters as u64),
-        bytes(weights),
-        grouped((parameters + buffers) as u64),
-        bytes(state),
-        "",
-        bytes(arena),
-        "",
-        bytes(weights + state + arena),
-    ))?;
-    output.document(&json!({
-        "parameters": parameters,
-        "parameter_bytes": weights,
-        "optimizer_bytes": state,
-        "activation_bytes": arena,
-        "peak_bytes": weights + state + arena,
-    }))
+    line("parameters", plan.parameter_bytes, &format!("{} numbers", grouped(plan.parameters as u64)));
+    line("buffers", plan.buffer_bytes, "");
+    line("optimiser state", plan.optimizer_bytes, "");
+    line("data", plan.data_bytes, &config.data.source);
+    line("activations", plan.activation_bytes, &format!("of a step with batch {}", config.batch_size));
+    line("evaluation", plan.evaluation_bytes, "");
+    line("batch", plan.batch_bytes, "");
+    line("checkpoint", plan.checkpoint_bytes, "while it is written");
+    line("peak", plan.peak_bytes, "measurements not counted");
+    if let Some(available) = plan.available_bytes {
+        line("available now", usize::try_from(available).unwrap_or(usize::MAX), "");
+    }
+    let operations = |count: u64| format!("{:.3} GFLOP", count as f64 / 1e9);
+    text += &format!("\na step multiplies and adds {}; what computes most:\n", operations(plan.step_flops));
+    for (work, columns) in plan.most_flops.iter().zip(work_columns(plan.most_flops.iter())) {
+        text += &format!("  {columns}  {:>14}\n", operations(work.flops));
+    }
+    text += "what reads and writes most:\n";
+    for (work, columns) in plan.most_bytes.iter().zip(work_columns(plan.most_bytes.iter())) {
+        text += &format!("  {columns}  {:>14}\n", bytes(work.bytes as usize));
+    }
+    output.text(&text)?;
+    output.document(&json!(plan))?;
+    if let Err(error) = plan.check() {
+        output.warning(error.what());
+    }
+    Ok(())
 }
 
 fn follow(

@@ -52,6 +52,25 @@ fn a_product_costs_more_memory_than_a_gradient_and_double_precision_about_twice_
 }
 
 #[test]
+fn a_product_at_a_fixed_point_computes_less_and_a_block_multiplies_all_its_directions() {
+    let resnet = "bench --model resnet20 --norm batch --input 8x8x3 --batch-size 2 --repeat 1 --threads 1";
+    for what in ["hvp", "ggnvp"] {
+        let flops = |flags: &str| {
+            let document = document(&format!("{resnet} --what {what} {flags}"));
+            let number = |name: &str| document[name].as_f64().expect("a number");
+            if flags.contains("block") {
+                assert_eq!(document["median_ms_per_vector"].as_f64(), Some(number("median_ms") / 8.0));
+            }
+            number("gflops") * number("median_ms")
+        };
+        let (whole, repeated, block) = (flops(""), flops("--repeated"), flops("--repeated --block 8"));
+        assert!(repeated < 0.9 * whole, "{what}: {repeated} of {whole}");
+        assert!((block / repeated - 8.0).abs() < 0.8, "{what}: {block} of {repeated}");
+        assert!(flops("--block 8") > block);
+    }
+}
+
+#[test]
 fn frozen_statistics_and_images_are_taken_by_every_program_but_a_step() {
     for what in ["forward", "grad", "hvp", "ggnvp"] {
         let flags = "--model resnet20 --batch-size 2 --repeat 1 --norm batch --norm-mode frozen";

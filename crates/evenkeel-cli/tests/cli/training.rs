@@ -98,6 +98,22 @@ fn a_plan_says_what_training_takes_and_writes_nothing() {
     let document: serde_json::Value = serde_json::from_str(&said.out).expect("one JSON document");
     assert_eq!(document["parameters"], 1242);
     assert_eq!(document["parameter_bytes"], 4 * 1242);
+    // 1,797 images of 8×8 with their labels.
+    assert_eq!(document["data_bytes"], 1797 * (64 + 4));
+    let parts = ["parameter", "buffer", "optimizer", "data", "activation", "evaluation", "batch", "checkpoint"];
+    let bytes = |name: &str| document[format!("{name}_bytes")].as_u64().expect("a number");
+    assert_eq!(bytes("peak"), parts.into_iter().map(bytes).sum::<u64>());
+    for list in ["most_bytes", "most_flops"] {
+        let price = |work: &serde_json::Value| work[list.trim_start_matches("most_")].as_u64().expect("a number");
+        let prices: Vec<u64> = document[list].as_array().expect("a list").iter().map(price).collect();
+        assert!(prices.len() <= 5 && prices.is_sorted_by(|a, b| a >= b), "{prices:?}");
+    }
+    assert_eq!(document["most_flops"][0]["layer"], "fc1");
+    let said = place.run("train --model mlp:16 --plan");
+    let labels: Vec<&str> = said.out.lines().filter_map(|line| line.split("  ").next()).take(9).collect();
+    let parts =
+        ["parameters", "buffers", "optimiser state", "data", "activations", "evaluation", "batch", "checkpoint"];
+    assert_eq!(labels, [&parts[..], &["peak"]].concat());
     assert_eq!(place.names("."), Vec::<String>::new());
 }
 

@@ -1,8 +1,8 @@
 //! Which kinds of work a program's time goes into, and which single steps.
 
 use super::clock::median;
-use crate::train::pass_name;
-use evenkeel_cpu::StepProfile;
+use crate::work::Work;
+use evenkeel_cpu::StepInfo;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -40,45 +40,28 @@ pub struct KindProfile {
 /// A step that takes long.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Slow {
-    /// The place in the model.
-    pub layer: String,
-    /// The pass it belongs to.
-    pub pass: &'static str,
     /// What it does.
-    pub kind: &'static str,
-    /// Operations that run in it.
-    pub operations: usize,
-    /// Extents of the result, or of the loop's space.
-    pub shape: Vec<usize>,
+    #[serde(flatten)]
+    pub work: Work,
     /// Milliseconds, median over the runs.
     pub ms: f64,
     /// Operations a second in 10⁹; `None` for other work than products and convolutions.
     pub gflops: Option<f64>,
-    /// Bytes read and written.
-    pub bytes: u64,
     /// Bytes read and written a second in 10⁹.
     pub gb_per_second: f64,
 }
 
 impl Profile {
-    pub(super) fn new(steps: Vec<StepProfile>) -> Profile {
+    pub(super) fn new(steps: Vec<StepInfo>, seconds: Vec<Vec<f64>>) -> Profile {
         let mut kinds: BTreeMap<&'static str, (usize, f64, u64, u64)> = BTreeMap::new();
         let mut slowest = Vec::new();
-        for mut step in steps {
-            let seconds = median(&mut step.seconds);
+        for (step, mut seconds) in steps.into_iter().zip(seconds) {
+            let seconds = median(&mut seconds);
             let kind = kinds.entry(step.kind).or_default();
             *kind = (kind.0 + 1, kind.1 + seconds, kind.2 + step.flops, kind.3 + step.bytes);
-            slowest.push(Slow {
-                layer: step.scope,
-                pass: pass_name(step.pass),
-                kind: step.kind,
-                operations: step.operations,
-                shape: step.shape.to_vec(),
-                ms: seconds * 1e3,
-                gflops: rate(step.flops, seconds),
-                bytes: step.bytes,
-                gb_per_second: rate(step.bytes, seconds).unwrap_or(0.0),
-            });
+            let (gflops, bandwidth) = (rate(step.flops, seconds), rate(step.bytes, seconds));
+            let gb_per_second = bandwidth.unwrap_or(0.0);
+            slowest.push(Slow { work: Work::from(step), ms: seconds * 1e3, gflops, gb_per_second });
         }
         slowest.sort_by(|a, b| b.ms.total_cmp(&a.ms));
         let total: f64 = kinds.values().map(|(_, seconds, ..)| seconds).sum();

@@ -11,11 +11,11 @@ use crate::network::{Batch, Network, State};
 use crate::nn::{NormSettings, Reads};
 use crate::optim::Sgd;
 use crate::runner::{Feed, Runner};
-use crate::train::{Trainer, check_state};
+use crate::train::{Trainer, available, check_memory, check_state};
 use crate::{Error, Result, models};
 use evenkeel_cpu::multiply_add_peak;
 use evenkeel_graph::random::Key;
-use evenkeel_graph::{Graph, Tensor};
+use evenkeel_graph::{Function, Graph, InputInfo, Shape, Tensor};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -40,6 +40,7 @@ struct Given {
     batch: Batch,
     state: State,
     direction: Vec<Tensor>,
+    kept: Vec<Tensor>,
     scalars: Vec<Tensor>,
 }
 
@@ -55,6 +56,9 @@ pub struct Measured {
     pub runs: usize,
     /// Milliseconds of the run in the middle.
     pub median_ms: f64,
+    /// The same for each direction of a block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median_ms_per_vector: Option<f64>,
     /// Milliseconds of the fastest run.
     pub min_ms: f64,
     /// Floating-point operations a second of the median run, in 10⁹: products and convolutions only, a multiply-add counted
@@ -62,8 +66,9 @@ pub struct Measured {
     pub gflops: f64,
     /// The part of this machine's multiply-add peak that is, measured right after on the same threads.
     pub peak_share: f64,
-    /// Bytes that a run takes: the arena of the compiled program, its inputs, and its outputs. An input that is updated in
-    /// place counts once. What the process takes beside them (code, threads, the graph) does not.
+    /// Bytes that a run takes: the arena of the compiled program, its inputs (what is kept of the point among them), and its
+    /// outputs. An input that is updated in place counts once. What the process takes beside them (code, threads, the graph)
+    /// does not.
     pub peak_bytes: usize,
     /// Milliseconds from nothing but the network to a program that can run: tracing, derivation, simplification, compilation.
     pub compile_ms: f64,
@@ -83,10 +88,11 @@ impl Bench {
         check_state(&network)?;
         let state = network.initial_state(Initialization::He, settings.seed);
         let start = Instant::now();
-        let (runner, outputs) = compile(&network, &settings, &state)?;
+        let Compiled { timed: (runner, outputs), before } = compile(&network, &settings, &state)?;
         let compile_seconds = start.elapsed().as_secs_f64();
+        check_memory(runner.peak_bytes() as u64, available(), "the program", "use a smaller `--batch-size`")?;
         let batch = samples(&network, &settings, classes)?;
-        let direction = if settings.what.is_product() { direction(&network, settings.seed) } else { vec![] };
+        let direction = if settings.what.is_product() { directions(&network, &settings) } else { vec![] };
         // A step holds its state in its outputs.
         let (state, scalars) = match settings.what {
             What::Step => {
@@ -94,7 +100,12 @@ impl Bench {
             }
             _ => (state, vec![]),
         };
-        Ok(Bench { settings, runner, outputs, given: Given { batch, state, direction, scalars }, compile_seconds })
+        let mut given = Given { batch, state, direction, kept: vec![], scalars };
+        if let Some((mut runner, mut kept)) = before {
+            runner.run(&given.feed(), &mut kept)?;
+            given.kept = kept;
+        }
+        Ok(Bench { settings, runner, outputs, given, compile_seconds })
     }
 
     /// Runs the program some times, then `repeats` times against the clock, or without a number for about a second; then
@@ -111,6 +122,7 @@ impl Bench {
             threads: rayon::current_num_threads(),
             runs: timing.runs,
             median_ms: timing.median * 1e3,
+            median_ms_per_vector: self.settings.block.map(|block| timing.median * 1e3 / block as f64),
             min_ms: timing.min * 1e3,
             gflops,
             peak_share: gflops / multiply_add_peak(dtype(self.settings.dtype)),
@@ -124,30 +136,28 @@ impl Bench {
     /// # Errors
     /// As [`Bench::measure`].
     pub fn profile(&mut self, repeats: usize) -> Result<Profile> {
-        Ok(Profile::new(self.runner.profile(&self.given.feed(), &mut self.outputs, repeats)?))
+        let seconds = self.runner.profile(&self.given.feed(), &mut self.outputs, repeats)?;
+        Ok(Profile::new(self.runner.steps(), seconds))
     }
 }
 
 impl Given {
     fn feed(&self) -> Feed<'_> {
         Feed {
-            batch: &self.batch,
             parameters: &self.state.parameters,
             buffers: &self.state.buffers,
             // Statistics of a batch are two tensors a layer, as the running ones are; which numbers costs the same.
             frozen: &self.state.buffers,
             direction: &self.direction,
+            kept: &self.kept,
             scalars: &self.scalars,
+            ..Feed::of(&self.batch)
         }
     }
 }
 
-/// Traces and compiles what the settings ask for.
-fn compile(network: &Network, settings: &Settings, state: &State) -> Result<(Runner, Vec<Tensor>)> {
-    if settings.what == What::Step {
-        let sgd = Sgd { momentum: MOMENTUM, weight_decay: 0.0 };
-        return Ok(Trainer::new(network, sgd, settings.batch_size, state.clone())?.into_program());
-    }
+/// What the settings ask for, except a step, as one function; the values of a product are its only outputs.
+fn function(network: &Network, settings: &Settings) -> Result<Function> {
     let graph = Graph::new();
     let traced = network.trace(&graph, settings.batch_size, settings.norm_mode)?;
     let loss = traced.losses.mean_all();
@@ -160,10 +170,40 @@ fn compile(network: &Network, settings: &Settings, state: &State) -> Result<(Run
             std::iter::once(loss).chain(gradient).collect()
         }
     };
-    let outputs: Vec<_> = results.into_iter().enumerate().map(|(number, var)| (number.to_string(), var)).collect();
-    let runner = Runner::new(&graph, &outputs, &[], true)?;
-    let outputs = runner.new_outputs();
-    Ok((runner, outputs))
+    let names: Vec<String> = (0..results.len()).map(|number| number.to_string()).collect();
+    let outputs: Vec<_> = names.iter().map(String::as_str).zip(results).collect();
+    Ok(graph.function(&outputs)?)
+}
+
+/// Compiled programs: what is timed, with its outputs, and what is run once before, with what it is to keep.
+struct Compiled {
+    timed: (Runner, Vec<Tensor>),
+    before: Option<(Runner, Vec<Tensor>)>,
+}
+
+/// Traces and compiles what the settings ask for.
+fn compile(network: &Network, settings: &Settings, state: &State) -> Result<Compiled> {
+    let whole = |runner: Runner| {
+        let outputs = runner.new_outputs();
+        (runner, outputs)
+    };
+    if settings.what == What::Step {
+        let sgd = Sgd { momentum: MOMENTUM, weight_decay: 0.0 };
+        let trainer = Trainer::new(network, sgd, settings.batch_size, state.clone())?;
+        return Ok(Compiled { timed: trainer.into_program(), before: None });
+    }
+    let is_direction = |info: &InputInfo| info.name.starts_with("direction/");
+    let mut timed = function(network, settings)?;
+    let mut before = None;
+    if settings.repeated {
+        let split = timed.linearize(is_direction);
+        before = Some(whole(Runner::of(&split.point, &[], true)?));
+        timed = split.direction;
+    }
+    if let Some(block) = settings.block {
+        timed = timed.map(block, is_direction)?;
+    }
+    Ok(Compiled { timed: whole(Runner::of(&timed, &[], true)?), before })
 }
 
 /// Standard normal numbers with a label a sample, or tokens with a label each; tokens and labels are drawn evenly.
@@ -189,10 +229,13 @@ fn samples(network: &Network, settings: &Settings, classes: usize) -> Result<Bat
     }
 }
 
-/// A standard normal number a parameter.
-fn direction(network: &Network, seed: u64) -> Vec<Tensor> {
-    let mut random = Key::new(seed, "bench/direction", 0).random();
+/// A standard normal number a parameter, and for a block as many of them along a leading axis.
+fn directions(network: &Network, settings: &Settings) -> Vec<Tensor> {
+    let mut random = Key::new(settings.seed, "bench/direction", 0).random();
     let mut draw = |count: usize| (0..count).map(|_| random.normal_f64()).collect::<Vec<f64>>();
-    let shapes = network.parameters().iter().map(|info| &info.shape);
-    shapes.filter_map(|shape| Tensor::from_f64(shape, network.dtype(), &draw(shape.elements()))).collect()
+    let shapes = network.parameters().iter().map(|info| match settings.block {
+        Some(block) => Shape::from([&[block], &info.shape[..]].concat()),
+        None => info.shape.clone(),
+    });
+    shapes.filter_map(|shape| Tensor::from_f64(&shape, network.dtype(), &draw(shape.elements()))).collect()
 }

@@ -70,8 +70,8 @@ pub struct Settings {
     pub what: What,
     /// Products only: at a fixed point, where what depends on the point alone was computed before and is kept.
     pub repeated: bool,
-    /// Products only: directions at once.
-    pub block: usize,
+    /// Products only: directions at once, along a leading axis; without a number a single one, without the axis.
+    pub block: Option<usize>,
     /// Where normalization layers take their statistics from.
     pub norm_mode: NormMode,
     /// The type of parameters and activations.
@@ -91,7 +91,7 @@ impl Settings {
             norm: NormKind::None,
             what,
             repeated: false,
-            block: 1,
+            block: None,
             norm_mode: what.norm_mode(),
             dtype: Precision::F32,
             seed: 0,
@@ -104,18 +104,12 @@ impl Settings {
 
     /// Refuses what cannot be timed together.
     pub(super) fn check(&self) -> Result<()> {
-        if !self.what.is_product() && (self.repeated || self.block > 1) {
+        if !self.what.is_product() && (self.repeated || self.block.is_some()) {
             let flag = if self.repeated { "repeated" } else { "block" };
             return Err(Error::input(format!("{flag} is for products with a direction"))
                 .detail("expected", format!("{} or {}", What::Hvp, What::Ggnvp))
                 .detail("got", self.what)
                 .hint(format!("leave `--{flag}` out, or take `--what hvp`")));
-        }
-        if self.repeated || self.block > 1 {
-            return Err(Error::input(
-                "a product cannot be split into what depends on the point and what on the direction",
-            )
-            .hint("leave out `--repeated` and `--block`: one whole product can be timed"));
         }
         if self.what == What::Step && self.norm_mode != NormMode::Batch {
             return Err(Error::input("a training step takes the statistics of its batch")
@@ -151,6 +145,8 @@ pub struct Case {
 /// The table that is timed when nothing is said. In f32; images 128 at once where nothing else is said, texts 32.
 pub fn standard() -> Vec<Case> {
     let batch = |settings: Settings| Settings { norm: NormKind::Batch, ..settings };
+    let repeated = |settings: Settings| Settings { repeated: true, ..settings };
+    let block = |settings: Settings| Settings { repeated: true, block: Some(8), ..settings };
     let new = |name, what| Settings::new(ModelSpec { name, widths: vec![] }, what);
     let case = |name, settings| Case { name, settings };
     let small = ModelSpec { name: "mlp", widths: vec![64] };
@@ -164,8 +160,12 @@ pub fn standard() -> Vec<Case> {
         case("step, VGG-11, batch norm", batch(new("vgg11", What::Step))),
         case("step, transformer 4-128-4, 64 tokens", new(TRANSFORMER, What::Step)),
         case("hvp, MLP 784-512-512-10", new("mlp", What::Hvp)),
+        case("hvp repeated, MLP 784-512-512-10", repeated(new("mlp", What::Hvp))),
+        case("hvp of 8 directions, MLP 784-512-512-10", block(new("mlp", What::Hvp))),
         case("hvp, ResNet-20", batch(new("resnet20", What::Hvp))),
-        case("ggnvp, MLP 784-512-512-10", new("mlp", What::Ggnvp)),
+        case("hvp repeated, ResNet-20", repeated(batch(new("resnet20", What::Hvp)))),
+        case("hvp of 8 directions, ResNet-20", block(batch(new("resnet20", What::Hvp)))),
         case("ggnvp, ResNet-20", batch(new("resnet20", What::Ggnvp))),
+        case("ggnvp repeated, ResNet-20", repeated(batch(new("resnet20", What::Ggnvp)))),
     ]
 }

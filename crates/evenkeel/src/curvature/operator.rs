@@ -118,6 +118,7 @@ impl<'n> Curvature<'n> {
             buffers: &self.state.buffers,
             frozen: &[],
             direction: &[],
+            kept: &[],
             scalars: &[],
         };
         runner.run(&feed, &mut self.frozen)
@@ -248,6 +249,7 @@ impl<'n> Curvature<'n> {
             buffers: &self.state.buffers,
             frozen: &self.frozen,
             direction,
+            kept: &[],
             scalars: std::slice::from_ref(weights),
         };
         runner.run(&feed, outputs)

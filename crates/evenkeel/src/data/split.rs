@@ -248,6 +248,12 @@ impl Split {
     }
 
     /// Whether the pixels are bytes.
+    /// Bytes of memory that pixels and labels take.
+    pub fn bytes(&self) -> usize {
+        let pixel = if self.is_bytes() { size_of::<u8>() } else { size_of::<f32>() };
+        self.pixels.len() * pixel + size_of_val(&self.labels[..])
+    }
+
     pub(super) fn is_bytes(&self) -> bool {
         matches!(self.pixels, Pixels::Bytes(_))
     }

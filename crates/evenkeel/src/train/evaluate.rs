@@ -45,6 +45,16 @@ impl<'n> Evaluator<'n> {
         Ok(Evaluator { network, batch: BATCH, runner, outputs })
     }
 
+    /// Samples evaluated at once.
+    pub(super) fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Bytes that an evaluation takes beside parameters and buffers.
+    pub(super) fn arena_bytes(&self) -> usize {
+        self.runner.arena_bytes()
+    }
+
     /// Evaluates all samples of a split.
     ///
     /// # Errors
@@ -64,7 +74,7 @@ impl<'n> Evaluator<'n> {
             let weights: Vec<f64> = (0..self.batch).map(|n| f64::from(u8::from(n < count))).collect();
             let weights = Tensor::from_f64([self.batch], self.network.dtype(), &weights);
             let weights = [weights.unwrap_or_else(|| Tensor::zeros([self.batch], self.network.dtype()))];
-            let feed = Feed { batch: &batch, parameters, buffers, frozen: &[], direction: &[], scalars: &weights };
+            let feed = Feed { parameters, buffers, scalars: &weights, ..Feed::of(&batch) };
             self.runner.run(&feed, &mut self.outputs)?;
             loss += self.outputs[0].item().unwrap_or(f64::NAN);
             hits += self.outputs[1].item().unwrap_or(f64::NAN);

@@ -1,4 +1,4 @@
-//! Is there room for what training is about to allocate? An allocation that fails ends the process without a word.
+//! Is there room for what is about to be allocated? An allocation that fails ends the process without a word.
 
 use crate::network::Network;
 use crate::{Error, Result};
@@ -14,21 +14,14 @@ const COPIES: u64 = 4;
 pub fn check_state(network: &Network) -> Result<()> {
     let numbers = network.parameter_count() as u64;
     let needed = numbers.saturating_mul(network.dtype().bytes() as u64).saturating_mul(COPIES);
-    check(needed, "the state of the network", "use a smaller network")
+    check(needed, available(), "the state of the network", "use a smaller network")
 }
 
-/// Refuses a step whose activations do not fit.
-///
-/// # Errors
-/// As [`check_state`].
-pub(crate) fn check_step(arena: usize) -> Result<()> {
-    check(arena as u64, "a step", "use a smaller `--batch-size`")
-}
-
-fn check(needed: u64, what: &str, hint: &str) -> Result<()> {
-    match free() {
-        Some(free) if needed > free => Err(Error::input(format!("{what} does not fit into memory"))
-            .detail("expected", format!("at most {} (free now)", gibibytes(free)))
+/// Refuses what takes more than is available; without knowing, nothing is refused.
+pub(crate) fn check(needed: u64, available: Option<u64>, what: &str, hint: &str) -> Result<()> {
+    match available {
+        Some(available) if needed > available => Err(Error::input(format!("{what} does not fit into memory"))
+            .detail("expected", format!("at most {} (free now)", gibibytes(available)))
             .detail("got", gibibytes(needed))
             .hint(hint)),
         _ => Ok(()),
@@ -40,7 +33,7 @@ fn gibibytes(bytes: u64) -> String {
 }
 
 /// Bytes that can still be had, as far as the system tells: free memory, and the limit on the process.
-fn free() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let available = available.split_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024);
@@ -49,4 +42,17 @@ fn free() -> Option<u64> {
     // The word for none is `unlimited`.
     let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(u64::MAX);
     Some(available.min(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_or_cannot_be_judged_is_let_through_and_the_rest_is_refused_with_both_sizes() {
+        assert!(check(1 << 30, Some(1 << 30), "a step", "hint").is_ok());
+        assert!(check(u64::MAX, None, "a step", "hint").is_ok());
+        let error = check(3 << 30, Some(1 << 30), "a step", "take less").unwrap_err().to_string();
+        assert!(error.contains("at most 1.0 GiB (free now)") && error.contains("3.0 GiB"), "{error}");
+    }
 }

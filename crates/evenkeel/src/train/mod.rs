@@ -2,6 +2,7 @@
 
 mod evaluate;
 mod memory;
+mod plan;
 mod progress;
 mod session;
 mod step;
@@ -9,6 +10,8 @@ mod step;
 pub(crate) use evaluate::take_batch;
 pub use evaluate::{Evaluation, Evaluator};
 pub use memory::check_state;
+pub(crate) use memory::{available, check as check_memory};
+pub use plan::TrainingPlan;
 pub use session::{Event, Observer, Outcome, train};
 pub(crate) use step::pass_name;
 pub use step::{StepResult, Trainer};

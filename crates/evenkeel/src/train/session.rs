@@ -2,6 +2,7 @@
 
 use super::evaluate::{Evaluation, Evaluator, take_batch};
 use super::memory;
+use super::plan::TrainingPlan;
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use crate::config::Config;
@@ -196,7 +197,7 @@ impl<'e> Session<'e> {
         memory::check_state(&experiment.network)?;
         let evaluator = Evaluator::new(&experiment.network)?;
         let mut trainer = Trainer::new(&experiment.network, sgd, config.batch_size, experiment.initial_state())?;
-        memory::check_step(trainer.arena_bytes())?;
+        TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut progress = Progress::default();
         let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };

@@ -4,6 +4,7 @@ use crate::config::NormMode;
 use crate::network::{Batch, Network, Noise, State};
 use crate::optim::Sgd;
 use crate::runner::{Feed, Runner};
+use crate::work::Work;
 use crate::{Error, Result};
 use evenkeel_cpu::NonFinite;
 use evenkeel_graph::{DType, Graph, Pass, Tensor, Var};
@@ -63,7 +64,7 @@ impl<'n> Trainer<'n> {
     /// When the batch is not shaped as compiled.
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
         let rate = [scalar(learning_rate, self.network.dtype())];
-        let feed = Feed { batch, parameters: &[], buffers: &[], frozen: &[], direction: &[], scalars: &rate };
+        let feed = Feed { scalars: &rate, ..Feed::of(batch) };
         self.runner.set_noise(self.noise);
         self.runner.run(&feed, &mut self.outputs)?;
         self.noise.step = self.noise.step.wrapping_add(1);
@@ -126,6 +127,11 @@ impl<'n> Trainer<'n> {
         self.runner.arena_bytes()
     }
 
+    /// What a step does, part by part.
+    pub(super) fn steps(&self) -> Vec<Work> {
+        self.runner.steps().into_iter().map(Work::from).collect()
+    }
+
     /// The program of a step, and its outputs with the state in them.
     pub(crate) fn into_program(self) -> (Runner, Vec<Tensor>) {
         (self.runner, self.outputs)
@@ -140,14 +146,7 @@ impl<'n> Trainer<'n> {
         let mut runner = program(self.network, self.sgd, self.batch, false)?;
         runner.set_noise(Noise { step: self.noise.step.wrapping_sub(1), ..self.noise });
         let rate = [scalar(0.0, self.network.dtype())];
-        let feed = Feed {
-            batch,
-            parameters: self.parameters(),
-            buffers: self.buffers(),
-            frozen: &[],
-            direction: &[],
-            scalars: &rate,
-        };
+        let feed = Feed { parameters: self.parameters(), buffers: self.buffers(), scalars: &rate, ..Feed::of(batch) };
         runner.first_non_finite(&feed)
     }
 }
