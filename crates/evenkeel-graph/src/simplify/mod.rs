@@ -1,9 +1,10 @@
-//! The same function with fewer nodes: constant folding, common subexpressions, dead code.
+//! The same function with less work: constant folding, common subexpressions, dead code, sums of squares.
 //!
 //! Live nodes are rebuilt in order. Each goes through the local rewrites of `Builder::rewrite` and is then looked up by
 //! what it computes, so equal subexpressions become one node. Rewrites never change which values are infinite or NaN
 //! (x · 0 stays), but may change the sign of a zero.
 
+mod gram;
 mod slicing;
 
 use crate::graph::{Node, NodeId, Pass};
@@ -15,7 +16,11 @@ use std::collections::HashMap;
 pub fn simplify(nodes: &[Node], roots: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
     let (nodes, roots) = rebuild(nodes, roots, true);
     // Rewrites leave behind operands that nobody reads any more.
-    rebuild(&nodes, &roots, false)
+    let (nodes, roots) = rebuild(&nodes, &roots, false);
+    match gram::without_products(&nodes, &roots) {
+        Some((nodes, roots)) => rebuild(&nodes, &roots, false),
+        None => (nodes, roots),
+    }
 }
 
 fn rebuild(nodes: &[Node], roots: &[NodeId], rewrite: bool) -> (Vec<Node>, Vec<NodeId>) {
