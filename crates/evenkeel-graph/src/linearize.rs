@@ -19,8 +19,8 @@ use crate::simplify::simplify;
 /// A function split where the direction comes in.
 #[derive(Clone, Debug)]
 pub struct Linearized {
-    /// Takes all inputs but the directions, in the function's order. Gives the function's outputs that depend on no
-    /// direction, in order and under their names, then the values to keep: `kept/0`, `kept/1`, ..
+    /// Takes all inputs but the directions, in the function's order. Gives the values to keep (`kept/0`, `kept/1`, ..), then
+    /// the function's outputs that depend on no direction, in order and under their names.
     pub point: Function,
     /// Takes all inputs of the function in its order, then the kept values. Gives the other outputs, in order.
     pub direction: Function,
@@ -80,7 +80,7 @@ impl Function {
             kept_outputs.push((name, NodeId(index as u32)));
         }
         let (late, early): (Vec<_>, Vec<_>) = self.outputs.iter().cloned().partition(|(_, id)| varies[id.index()]);
-        let point_outputs = early.into_iter().chain(kept_outputs).collect();
+        let point_outputs = kept_outputs.into_iter().chain(early).collect();
         Linearized {
             point: extract(&point_nodes, point_inputs, point_outputs),
             direction: extract(&direction_nodes, direction_inputs, late),

@@ -89,6 +89,16 @@ impl Tensor {
         }
     }
 
+    /// The same elements under another shape; unchanged when their number is another.
+    #[must_use]
+    pub fn reshaped(mut self, shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
+        if shape.checked_elements() == Some(self.shape.elements()) {
+            self.shape = shape;
+        }
+        self
+    }
+
     /// The shape.
     pub fn shape(&self) -> &Shape {
         &self.shape

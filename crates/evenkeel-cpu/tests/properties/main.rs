@@ -328,7 +328,7 @@ mod property {
         let split = function.linearize(|info| info.name == "direction");
         let point_inputs = &inputs[..written.inputs.len()];
         let found = run(&mut compiled(&split.point, true), point_inputs);
-        let kept = &found[found.len() - split.kept..];
+        let kept = &found[..split.kept];
         let moved = run(&mut compiled(&split.direction, true), &[&inputs[..], kept].concat());
         let find = |name: &str| {
             let place = split.point.output_index(name).map(|place| &found[place]);
