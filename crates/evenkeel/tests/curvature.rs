@@ -6,7 +6,7 @@ use evenkeel::curvature::{Curvature, LanczosOptions, Product};
 use evenkeel::graph::random::Key;
 use evenkeel::graph::{DType, Tensor, Var};
 use evenkeel::models::{Mlp, ResNet, Vgg11};
-use evenkeel::nn::{Context, Model, NormSettings};
+use evenkeel::nn::{Context, Initial, Model, NormSettings};
 use evenkeel::{Batch, Network};
 
 fn normal(count: usize, seed: u64) -> Vec<f64> {
@@ -242,4 +242,213 @@ fn a_direction_of_the_wrong_length_is_refused() {
     let state = network.initial_state(Initialization::He, 1);
     let mut curvature = Curvature::new(&network, NormMode::Batch, samples(5, &[4], 3, 3), state).unwrap();
     assert!(curvature.hessian_product(&[1.0; 3]).is_err());
+}
+
+#[test]
+fn a_block_of_products_is_symmetric_and_equals_single_products() {
+    let image = [8, 8, 3];
+    let resnet = network(ResNet { blocks: 3, norm: NormKind::Batch, classes: 5 }, &image, Loss::CrossEntropy);
+    let mlp = network(small_mlp(NormKind::Batch), &image, Loss::Squared);
+    for network in [&resnet, &mlp] {
+        let classes = if std::ptr::eq(network, &resnet) { 5 } else { 4 };
+        let state = network.initial_state(Initialization::He, 7);
+        for mode in [NormMode::Batch, NormMode::Running, NormMode::Frozen] {
+            let batch = samples(3, &image, classes, 9);
+            let mut curvature = Curvature::new(network, mode, batch, state.clone()).unwrap();
+            let vectors: Vec<Vec<f64>> = (0..3).map(|k| normal(network.parameter_count(), k)).collect();
+            let directions: Vec<&[f64]> = vectors.iter().map(Vec::as_slice).collect();
+            for matrix in [Product::Hessian, Product::GaussNewton] {
+                let products = curvature.products(matrix, &directions).unwrap();
+                for (i, u) in vectors.iter().enumerate() {
+                    assert!(close(&products[i], &curvature.product(matrix, u).unwrap(), 1e-12), "{mode} {matrix:?}");
+                    for (j, v) in vectors.iter().enumerate() {
+                        let (left, right) = (dot(u, &products[j]), dot(v, &products[i]));
+                        let scale = left.abs().max(right.abs()).max(1.0);
+                        assert!((left - right).abs() < 1e-9 * scale, "{mode} {matrix:?} ({i}, {j}): {left} {right}");
+                    }
+                }
+                assert_eq!(products, curvature.products(matrix, &directions).unwrap(), "not bitwise the same again");
+            }
+        }
+    }
+    let mut curvature =
+        Curvature::new(&mlp, NormMode::Running, samples(3, &image, 4, 9), mlp.initial_state(Initialization::He, 7))
+            .unwrap();
+    assert!(curvature.products(Product::Hessian, &[]).unwrap().is_empty());
+}
+
+#[test]
+fn little_memory_for_kept_values_changes_nothing_but_work() {
+    // 300 samples are three chunks; values of one or of two of them fit.
+    let network = network(small_mlp(NormKind::Batch), &[5], Loss::CrossEntropy);
+    let state = network.initial_state(Initialization::Glorot, 2);
+    let v = normal(network.parameter_count(), 4);
+    let of = |bytes: usize| {
+        let mut curvature = Curvature::new(&network, NormMode::Running, samples(300, &[5], 4, 8), state.clone())
+            .unwrap()
+            .with_kept_bytes(bytes);
+        let first = curvature.hessian_product(&v).unwrap();
+        assert_eq!(first, curvature.hessian_product(&v).unwrap());
+        (first, curvature.cost(Product::Hessian).unwrap().kept_bytes)
+    };
+    let (all, bytes) = of(usize::MAX);
+    assert!(bytes > 0 && bytes % 3 == 0);
+    for (budget, held) in [(0, bytes / 3), (bytes / 3, bytes / 3), (bytes - 1, bytes / 3 * 2), (bytes, bytes)] {
+        assert_eq!(of(budget), (all.clone(), held));
+    }
+}
+
+#[test]
+fn a_curvature_moved_to_another_point_is_that_of_the_point() {
+    let network = network(small_mlp(NormKind::Batch), &[5], Loss::CrossEntropy);
+    let v = normal(network.parameter_count(), 4);
+    let there = network.initial_state(Initialization::Glorot, 3);
+    for mode in [NormMode::Batch, NormMode::Running, NormMode::Frozen] {
+        let at = |state| Curvature::new(&network, mode, samples(20, &[5], 4, 8), state).unwrap();
+        let mut moved = at(network.initial_state(Initialization::Glorot, 2));
+        let before = (moved.gradient().unwrap(), moved.hessian_product(&v).unwrap());
+        moved.move_to(there.clone()).unwrap();
+        let mut fresh = at(there.clone());
+        let after = (moved.gradient().unwrap(), moved.hessian_product(&v).unwrap());
+        assert_ne!(after, before);
+        assert_eq!(after, (fresh.gradient().unwrap(), fresh.hessian_product(&v).unwrap()), "{mode}");
+    }
+}
+
+/// Sample `n` of a batch alone, with another label where one is given.
+fn one(batch: &Batch, n: usize, label: Option<i32>) -> Batch {
+    let shape = batch.inputs.shape();
+    let row: usize = shape[1..].iter().product();
+    let inputs = batch.inputs.to_f64()[n * row..(n + 1) * row].to_vec();
+    let label = label.unwrap_or(batch.labels.as_slice::<i32>().unwrap()[n]);
+    Batch {
+        inputs: Tensor::new([&[1], &shape[1..]].concat(), inputs).unwrap(),
+        labels: Tensor::new([1], vec![label]).unwrap(),
+    }
+}
+
+#[test]
+fn gradients_of_single_samples_and_their_norms_are_those_of_a_loop_over_samples() {
+    let image = [8, 8, 3];
+    let vgg = [32, 32, 3];
+    let cases = [
+        (network(small_mlp(NormKind::Batch), &image, Loss::CrossEntropy), NormMode::Running, 130),
+        (network(small_mlp(NormKind::None), &image, Loss::Squared), NormMode::Batch, 3),
+        (
+            network(ResNet { blocks: 3, norm: NormKind::Batch, classes: 4 }, &image, Loss::CrossEntropy),
+            NormMode::Frozen,
+            3,
+        ),
+        (
+            network(ResNet { blocks: 3, norm: NormKind::None, classes: 4 }, &image, Loss::CrossEntropy),
+            NormMode::Batch,
+            2,
+        ),
+        (network(Vgg11 { norm: NormKind::None, classes: 4 }, &vgg, Loss::CrossEntropy), NormMode::Running, 2),
+    ];
+    for (network, mode, count) in cases {
+        let batch = samples(count, network.input_shape(), 4, 3);
+        let state = network.initial_state(Initialization::He, 7);
+        let curvature = Curvature::new(&network, mode, batch.clone(), state.clone()).unwrap();
+        let gradients = curvature.sample_gradients().unwrap();
+        let norms = curvature.sample_gradient_norms().unwrap();
+        assert_eq!(norms.len(), count);
+        // The same point with one sample has the frozen statistics of that sample, so those are compared by their mean.
+        let mut mean = vec![0.0; network.parameter_count()];
+        for (n, norm) in norms.iter().enumerate() {
+            let found: Vec<f64> = gradients
+                .iter()
+                .flat_map(|stack| {
+                    let elements = stack.shape().elements() / count;
+                    stack.to_f64()[n * elements..(n + 1) * elements].to_vec()
+                })
+                .collect();
+            assert!((dot(&found, &found).sqrt() - norm).abs() < 1e-11 * norm, "{norm} {}", dot(&found, &found).sqrt());
+            mean.iter_mut().zip(&found).for_each(|(mean, value)| *mean += value / count as f64);
+            if mode != NormMode::Frozen {
+                let mut alone = Curvature::new(&network, mode, one(&batch, n, None), state.clone()).unwrap();
+                assert!(close(&found, &alone.gradient().unwrap().1, 1e-12), "sample {n}");
+            }
+        }
+        let mut curvature = curvature;
+        assert!(close(&mean, &curvature.gradient().unwrap().1, 1e-12));
+    }
+}
+
+#[test]
+fn the_empirical_fisher_matrix_is_the_mean_of_outer_products_of_gradients() {
+    let network = network(small_mlp(NormKind::Batch), &[5], Loss::CrossEntropy);
+    let state = network.initial_state(Initialization::Glorot, 2);
+    let mut curvature = Curvature::new(&network, NormMode::Running, samples(130, &[5], 4, 8), state).unwrap();
+    let v = normal(network.parameter_count(), 4);
+    let gradients = curvature.sample_gradients().unwrap();
+    let mut expected = vec![0.0; v.len()];
+    for n in 0..130 {
+        let row = |stack: &Tensor| {
+            let elements = stack.shape().elements() / 130;
+            stack.to_f64()[n * elements..(n + 1) * elements].to_vec()
+        };
+        let gradient: Vec<f64> = gradients.iter().flat_map(row).collect();
+        let along = dot(&gradient, &v) / 130.0;
+        expected.iter_mut().zip(&gradient).for_each(|(sum, value)| *sum += along * value);
+    }
+    assert!(close(&curvature.product(Product::EmpiricalFisher, &v).unwrap(), &expected, 1e-12));
+}
+
+#[test]
+fn the_fisher_matrix_is_the_expectation_over_labels_that_the_network_predicts() {
+    let network = network(small_mlp(NormKind::Batch), &[5], Loss::CrossEntropy);
+    let state = network.initial_state(Initialization::Glorot, 2);
+    let batch = samples(6, &[5], 4, 8);
+    let v = normal(network.parameter_count(), 4);
+    let mut curvature = Curvature::new(&network, NormMode::Running, batch.clone(), state.clone()).unwrap();
+    let logits = curvature.logits().unwrap().to_f64();
+    let mut expected = vec![0.0; v.len()];
+    for (n, z) in logits.chunks_exact(4).enumerate() {
+        let total: f64 = z.iter().map(|z| z.exp()).sum();
+        for (label, z) in z.iter().enumerate() {
+            let alone = one(&batch, n, Some(label as i32));
+            let mut alone = Curvature::new(&network, NormMode::Running, alone, state.clone()).unwrap();
+            let gradient = alone.gradient().unwrap().1;
+            let weight = z.exp() / total / 6.0 * dot(&gradient, &v);
+            expected.iter_mut().zip(&gradient).for_each(|(sum, value)| *sum += weight * value);
+        }
+    }
+    assert!(close(&curvature.product(Product::FISHER, &v).unwrap(), &expected, 1e-12));
+}
+
+#[test]
+fn gradients_of_single_samples_are_refused_where_samples_depend_on_each_other() {
+    let network = network(small_mlp(NormKind::Batch), &[5], Loss::CrossEntropy);
+    let state = network.initial_state(Initialization::He, 1);
+    let mut curvature = Curvature::new(&network, NormMode::Batch, samples(5, &[5], 4, 3), state).unwrap();
+    let v = vec![1.0; network.parameter_count()];
+    let refused = [
+        curvature.sample_gradients().unwrap_err().to_string(),
+        curvature.sample_gradient_norms().unwrap_err().to_string(),
+        curvature.product(Product::EmpiricalFisher, &v).unwrap_err().to_string(),
+    ];
+    assert!(refused.iter().all(|error| error.contains("depends on all samples")), "{refused:?}");
+}
+
+#[test]
+fn a_parameter_that_the_loss_does_not_read_has_a_product_of_zero() {
+    fn model<'g>(cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
+        cx.param("unused", [3], Initial::Constant(1.0));
+        linear(cx, x)
+    }
+    let network = network(model, &[4], Loss::CrossEntropy);
+    let state = network.initial_state(Initialization::He, 1);
+    for count in [5, 130] {
+        let batch = samples(count, &[4], 3, 3);
+        let mut curvature = Curvature::new(&network, NormMode::Batch, batch, state.clone()).unwrap();
+        let v = normal(network.parameter_count(), 2);
+        for matrix in [Product::Hessian, Product::GaussNewton, Product::EmpiricalFisher] {
+            let product = curvature.product(matrix, &v).unwrap();
+            assert_eq!(product[..3], [0.0; 3]);
+            assert!(dot(&product, &product) > 0.0);
+            let block = curvature.products(matrix, &[&v, &v]).unwrap();
+            assert!(block.iter().all(|found| found[..3] == [0.0; 3] && close(found, &product, 1e-13)));
+        }
+    }
 }

@@ -1,8 +1,18 @@
-//! Exact curvature: gradients, Hessian and Gauss-Newton products, and the top of the spectrum.
+//! Exact curvature: gradients, products with the Hessian, the Gauss-Newton matrix and the Fisher matrices, gradients of
+//! single samples, and the top of the spectrum.
+//!
+//! Where to start reading: [`Product`] (the matrices and how they are traced), then [`Curvature`].
 
 mod lanczos;
 mod operator;
+mod per_sample;
+mod point;
+mod product;
 
 pub use lanczos::{Eigenpair, LanczosOptions, Spectrum, SymmetricOperator, largest_eigenvalues};
-pub(crate) use operator::second_order;
-pub use operator::{Curvature, Product};
+pub use operator::Curvature;
+pub(crate) use product::second_order;
+pub use product::{Product, ProductCost};
+
+#[cfg(test)]
+mod tests;

@@ -1,44 +1,36 @@
 //! The loss over chosen samples as a function of all parameters, with its exact derivatives.
 
 use super::lanczos::{LanczosOptions, Spectrum, SymmetricOperator, largest_eigenvalues};
+use super::point::Point;
+use super::product::{Operator, Product, ProductCost};
 use crate::config::NormMode;
-use crate::network::{Batch, Network, Noise, State, Traced};
-use crate::runner::{Feed, Runner};
+use crate::network::{Batch, Network, Noise, State};
+use crate::runner::Runner;
 use crate::{Error, Result};
-use evenkeel_graph::{DType, Graph, Tensor, Var};
+use evenkeel_graph::{Data, Shape, Tensor};
 
-/// Samples taken at once where they do not depend on each other.
-const CHUNK: usize = 125;
-
-/// Which matrix a product is taken with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Product {
-    /// ∇²L, exact: the derivative of the gradient along the direction.
-    Hessian,
-    /// Jᵀ (∇²ℓ) J with J the Jacobian of the logits: never negative for convex losses.
-    GaussNewton,
-}
+/// Bytes of kept values by default.
+const KEPT_BYTES: usize = 2 << 30;
 
 /// The mean loss over some samples at one point, and products with its second derivatives.
 ///
-/// Vectors over all parameters are flat, in the order of [`Network::parameters`], each row-major, in f64; the arithmetic is
+/// The first product with a matrix computes what belongs to the point (activations, statistics, cotangents) and keeps it;
+/// every further product at the point pays for the direction alone. A block of directions is one program, too.
+///
+/// Vectors over all parameters have one tensor a parameter, in the order of [`Network::parameters`] and of the network's
+/// type ([`Curvature::multiply`]), or are flat, each parameter row-major, in f64 ([`Curvature::product`]); the arithmetic is
 /// the network's type.
 ///
 /// In [`NormMode::Batch`] the samples are *one* batch, whatever their number: its statistics are taken over all of them and
 /// differentiated through. In the other modes samples do not depend on each other and are taken some at a time; the sums
 /// are the same.
 pub struct Curvature<'n> {
-    network: &'n Network,
-    mode: NormMode,
-    state: State,
-    chunks: Vec<Batch>,
-    /// 1/N for each sample of a chunk, 0 for what fills the last one up.
-    weights: Vec<Tensor>,
-    /// Statistics of the samples as one batch, for [`NormMode::Frozen`].
-    frozen: Vec<Tensor>,
-    noise: Option<Noise>,
+    pub(super) point: Point<'n>,
     gradient: Option<(Runner, Vec<Tensor>)>,
-    products: [Option<(Runner, Vec<Tensor>)>; 2],
+    operators: [Option<Operator>; Product::COUNT],
+    kept_bytes: usize,
+    /// Directions and products of the flat interface, and the size of their block.
+    vectors: Option<(Option<usize>, Vec<Tensor>, Vec<Tensor>)>,
 }
 
 impl<'n> Curvature<'n> {
@@ -62,73 +54,31 @@ impl<'n> Curvature<'n> {
         state: State,
         noise: Option<Noise>,
     ) -> Result<Self> {
-        if samples.is_empty() {
-            return Err(Error::input("curvature needs at least one sample"));
-        }
-        let count = samples.len();
-        let together = noise.is_some() || mode == NormMode::Batch && network.has_batch_statistics();
-        let size = if together { count } else { count.min(CHUNK) };
-        let dtype = network.dtype();
-        let mut chunks = Vec::new();
-        let mut weights = Vec::new();
-        for start in (0..count).step_by(size) {
-            let (chunk, filled) = cut(&samples, start, size)?;
-            let weight: Vec<f64> = (0..size).map(|n| if n < filled { 1.0 / count as f64 } else { 0.0 }).collect();
-            chunks.push(chunk);
-            weights.push(Tensor::from_f64([size], dtype, &weight).unwrap_or_else(|| Tensor::zeros([size], dtype)));
-        }
-        let mut curvature = Curvature {
-            network,
-            mode,
-            state: state.clone(),
-            chunks,
-            weights,
-            frozen: Vec::new(),
-            noise,
-            gradient: None,
-            products: [None, None],
-        };
-        if mode == NormMode::Frozen {
-            curvature.freeze(&samples)?;
-        }
-        Ok(curvature)
+        let point = Point::new(network, mode, samples, state, noise)?;
+        Ok(Curvature { point, gradient: None, operators: [None, None, None], kept_bytes: KEPT_BYTES, vectors: None })
     }
 
-    /// Takes the statistics of the samples as one batch at the current point.
-    fn freeze(&mut self, samples: &Batch) -> Result<()> {
-        let graph = Graph::new();
-        let traced = self.network.trace_with(&graph, samples.len(), NormMode::Batch, self.noise.is_some())?;
-        let outputs: Vec<(String, Var<'_>)> = traced
-            .cx
-            .statistics()
-            .into_iter()
-            .flat_map(|layer| {
-                [(format!("{}.mean", layer.path), layer.mean), (format!("{}.variance", layer.path), layer.variance)]
-            })
-            .collect();
-        if outputs.is_empty() {
-            return Ok(());
-        }
-        let mut runner = Runner::new(&graph, &outputs, &[], true)?;
-        runner.set_noise(self.noise.unwrap_or_default());
-        self.frozen = runner.new_outputs();
-        let feed = Feed {
-            batch: samples,
-            parameters: &self.state.parameters,
-            buffers: &self.state.buffers,
-            frozen: &[],
-            direction: &[],
-            kept: &[],
-            scalars: &[],
-        };
-        runner.run(&feed, &mut self.frozen)
+    /// How many bytes the values kept between products may take, for each matrix. The kept values of as many chunks of
+    /// samples as fit are held, at least one; those of the others are computed again for each product.
+    #[must_use]
+    pub fn with_kept_bytes(mut self, bytes: usize) -> Self {
+        self.kept_bytes = bytes;
+        self.operators = [None, None, None];
+        self
+    }
+
+    /// Goes on at another point, with the programs compiled so far.
+    ///
+    /// # Errors
+    /// When the state is not the network's (found at once in [`NormMode::Frozen`], else by what is computed next).
+    pub fn move_to(&mut self, state: State) -> Result<()> {
+        self.operators.iter_mut().flatten().for_each(Operator::forget);
+        self.point.move_to(state)
     }
 
     /// How many samples the loss is taken over.
     pub fn samples(&self) -> usize {
-        let size = self.chunks.first().map_or(0, Batch::len);
-        let last = self.weights.last().map_or(0, |weights| weights.to_f64().iter().filter(|&&w| w > 0.0).count());
-        size * self.chunks.len().saturating_sub(1) + last
+        self.point.samples
     }
 
     /// The loss and its gradient.
@@ -137,17 +87,24 @@ impl<'n> Curvature<'n> {
     /// When the state is not the network's.
     pub fn gradient(&mut self) -> Result<(f64, Vec<f64>)> {
         if self.gradient.is_none() {
-            self.gradient = Some(self.compile(|_, traced, loss| {
-                let gradient = traced.cx.graph().vjp(&[loss], &traced.parameters, None)?;
-                Ok(std::iter::once(loss).chain(gradient).collect())
+            self.gradient = Some(self.point.compile(|graph, chunk| {
+                let gradient = graph.vjp(&[chunk.loss], &chunk.traced.parameters, None)?;
+                Ok(std::iter::once(chunk.loss).chain(gradient).collect())
             })?);
         }
-        let Some((mut runner, mut outputs)) = self.gradient.take() else { return Ok((f64::NAN, vec![])) };
-        let sum = self.accumulate(&mut runner, &mut outputs, &[]);
-        self.gradient = Some((runner, outputs));
-        let mut sum = sum?;
-        let gradient = sum.split_off(1);
-        Ok((sum[0], gradient))
+        let Some((runner, outputs)) = &mut self.gradient else { return Ok((f64::NAN, vec![])) };
+        let mut total: Vec<f64> = Vec::new();
+        for chunk in 0..self.point.chunks.len() {
+            runner.run(&self.point.feed(chunk), outputs)?;
+            let values = outputs.iter().flat_map(Tensor::to_f64);
+            if total.is_empty() {
+                total.extend(values);
+            } else {
+                total.iter_mut().zip(values).for_each(|(total, value)| *total += value);
+            }
+        }
+        let gradient = total.split_off(1);
+        Ok((total[0], gradient))
     }
 
     /// The logits of all samples, `[N, classes]`, or `[N, T, classes]` where every position has a label.
@@ -155,33 +112,53 @@ impl<'n> Curvature<'n> {
     /// # Errors
     /// When the state is not the network's.
     pub fn logits(&self) -> Result<Tensor> {
-        let (mut runner, mut outputs) = self.compile(|_, traced, _| Ok(vec![traced.logits]))?;
+        let (mut runner, mut outputs) = self.point.compile(|_, chunk| Ok(vec![chunk.traced.logits]))?;
         let mut values = Vec::new();
-        for batch in &self.chunks {
-            self.run(&mut runner, &mut outputs, batch, &self.weights[0], &[])?;
+        for chunk in 0..self.point.chunks.len() {
+            runner.run(&self.point.feed(chunk), &mut outputs)?;
             values.extend(outputs[0].to_f64());
         }
         let mut shape = outputs[0].shape().to_vec();
         shape[0] = self.samples();
         values.truncate(shape.iter().product());
-        let dtype = self.network.dtype();
+        let dtype = self.point.network.dtype();
         Ok(Tensor::from_f64(&shape[..], dtype, &values).unwrap_or_else(|| Tensor::zeros(shape, dtype)))
     }
 
-    /// A product with a flat direction. Cost: about three gradients.
+    /// Zeros shaped like one vector over all parameters, or like a block of `count` with that leading axis.
+    pub fn new_vector(&self, count: Option<usize>) -> Vec<Tensor> {
+        let network = self.point.network;
+        let shape = |shape: &Shape| count.into_iter().chain(shape.iter().copied()).collect::<Vec<_>>();
+        network.parameters().iter().map(|info| Tensor::zeros(shape(&info.shape), network.dtype())).collect()
+    }
+
+    /// The product with one direction or a block of them, see [`Curvature::new_vector`]; `products` is overwritten.
+    ///
+    /// Cost, in units of a gradient: for the first product at a point one unit for the point and two for each direction,
+    /// afterwards two for each direction.
+    ///
+    /// # Errors
+    /// When directions or products are not shaped like the parameters, or the matrix does not fit the norm mode.
+    pub fn multiply(&mut self, matrix: Product, directions: &[Tensor], products: &mut [Tensor]) -> Result<()> {
+        let (point, operator) = self.operator(matrix)?;
+        operator.multiply(point, directions, products)
+    }
+
+    /// A product with a flat direction. Cost as [`Curvature::multiply`].
     ///
     /// # Errors
     /// When the direction does not have one number a parameter.
     pub fn product(&mut self, matrix: Product, direction: &[f64]) -> Result<Vec<f64>> {
-        let direction = self.split(direction)?;
-        let slot = matrix as usize;
-        if self.products[slot].is_none() {
-            self.products[slot] = Some(self.compile(|graph, traced, loss| second_order(graph, traced, loss, matrix))?);
-        }
-        let Some((mut runner, mut outputs)) = self.products[slot].take() else { return Ok(vec![]) };
-        let sum = self.accumulate(&mut runner, &mut outputs, &direction);
-        self.products[slot] = Some((runner, outputs));
-        sum
+        let mut products = self.flat(matrix, &[direction], None)?;
+        Ok(products.pop().unwrap_or_default())
+    }
+
+    /// Products with several flat directions as one block. Cost as [`Curvature::multiply`].
+    ///
+    /// # Errors
+    /// When a direction does not have one number a parameter.
+    pub fn products(&mut self, matrix: Product, directions: &[&[f64]]) -> Result<Vec<Vec<f64>>> {
+        if directions.is_empty() { Ok(vec![]) } else { self.flat(matrix, directions, Some(directions.len())) }
     }
 
     /// ∇²L · direction.
@@ -200,149 +177,83 @@ impl<'n> Curvature<'n> {
         largest_eigenvalues(&mut HessianOf(self), options)
     }
 
-    /// Traces the weighted loss of one chunk, lets `build` say what to compute, and compiles it.
-    fn compile(
-        &self,
-        build: impl for<'g> FnOnce(&'g Graph, &Traced<'g>, Var<'g>) -> Result<Vec<Var<'g>>>,
-    ) -> Result<(Runner, Vec<Tensor>)> {
-        let graph = Graph::new();
-        let size = self.chunks.first().map_or(0, Batch::len);
-        let traced = self.network.trace_with(&graph, size, self.mode, self.noise.is_some())?;
-        let weights = graph.input("weights", [size], self.network.dtype());
-        // What fills the last chunk up must not count, even where its loss is infinite.
-        let counted = weights.greater(weights.like(0.0)).select(traced.losses, traced.losses.like(0.0));
-        let loss = (counted * weights).sum_all();
-        let results = build(&graph, &traced, loss)?;
-        let outputs: Vec<_> = results.into_iter().enumerate().map(|(n, var)| (format!("{n}"), var)).collect();
-        let mut runner = Runner::new(&graph, &outputs, &[], true)?;
-        runner.set_noise(self.noise.unwrap_or_default());
-        let tensors = runner.new_outputs();
-        Ok((runner, tensors))
+    /// What products with a matrix cost here.
+    ///
+    /// # Errors
+    /// When the matrix does not fit the norm mode.
+    pub fn cost(&mut self, matrix: Product) -> Result<ProductCost> {
+        Ok(self.operator(matrix)?.1.cost())
     }
 
-    /// Runs a program on all chunks and adds up its outputs, flattened, in f64.
-    fn accumulate(&self, runner: &mut Runner, outputs: &mut [Tensor], direction: &[Tensor]) -> Result<Vec<f64>> {
-        let mut total: Vec<f64> = Vec::new();
-        for (batch, weights) in self.chunks.iter().zip(&self.weights) {
-            self.run(runner, outputs, batch, weights, direction)?;
-            let values = outputs.iter().flat_map(Tensor::to_f64);
-            if total.is_empty() {
-                total.extend(values);
-            } else {
-                total.iter_mut().zip(values).for_each(|(total, value)| *total += value);
-            }
-        }
-        Ok(total)
-    }
-
-    fn run(
-        &self,
-        runner: &mut Runner,
-        outputs: &mut [Tensor],
-        batch: &Batch,
-        weights: &Tensor,
-        direction: &[Tensor],
-    ) -> Result<()> {
-        let feed = Feed {
-            batch,
-            parameters: &self.state.parameters,
-            buffers: &self.state.buffers,
-            frozen: &self.frozen,
-            direction,
-            kept: &[],
-            scalars: std::slice::from_ref(weights),
+    fn operator(&mut self, matrix: Product) -> Result<(&Point<'n>, &mut Operator)> {
+        let slot = &mut self.operators[matrix as usize];
+        let operator = match slot {
+            Some(operator) => operator,
+            None => slot.insert(Operator::new(&self.point, matrix, self.kept_bytes)?),
         };
-        runner.run(&feed, outputs)
+        Ok((&self.point, operator))
     }
 
-    /// A flat vector as one tensor a parameter.
-    fn split(&self, flat: &[f64]) -> Result<Vec<Tensor>> {
-        let expected = self.network.parameter_count();
-        if flat.len() != expected {
+    fn flat(&mut self, matrix: Product, flat: &[&[f64]], count: Option<usize>) -> Result<Vec<Vec<f64>>> {
+        let expected = self.point.network.parameter_count();
+        if let Some(wrong) = flat.iter().find(|direction| direction.len() != expected) {
             return Err(Error::input("the direction does not have one number a parameter")
                 .detail("expected", expected)
-                .detail("got", flat.len()));
+                .detail("got", wrong.len()));
         }
-        let mut rest = flat;
-        let mut tensors = Vec::with_capacity(self.network.parameters().len());
-        for info in self.network.parameters() {
-            let (head, tail) = rest.split_at(info.shape.elements());
-            rest = tail;
-            tensors.extend(Tensor::from_f64(&info.shape, self.network.dtype(), head));
+        let (mut directions, mut products) = match self.vectors.take() {
+            Some((size, directions, products)) if size == count => (directions, products),
+            _ => (self.new_vector(count), self.new_vector(count)),
+        };
+        for (k, flat) in flat.iter().enumerate() {
+            let mut rest = *flat;
+            for (direction, info) in directions.iter_mut().zip(self.point.network.parameters()) {
+                let (head, tail) = rest.split_at(info.shape.elements());
+                store(head, direction, k);
+                rest = tail;
+            }
         }
-        Ok(tensors)
+        let done = self.multiply(matrix, &directions, &mut products);
+        let read = |k: usize| {
+            let mut flat = Vec::with_capacity(expected);
+            let parameters = self.point.network.parameters();
+            products
+                .iter()
+                .zip(parameters)
+                .for_each(|(product, info)| load(product, k, info.shape.elements(), &mut flat));
+            flat
+        };
+        let found = (0..flat.len()).map(read).collect();
+        self.vectors = Some((count, directions, products));
+        done.map(|()| found)
     }
 }
 
-/// The outputs of a product: jvp of the gradient, or vjp of the loss Hessian's product with the logits' tangent.
-pub(crate) fn second_order<'g>(
-    graph: &'g Graph,
-    traced: &Traced<'g>,
-    loss: Var<'g>,
-    matrix: Product,
-) -> Result<Vec<Var<'g>>> {
-    let direction: Vec<Var<'g>> = traced
-        .cx
-        .parameters()
-        .into_iter()
-        .map(|(info, var)| graph.input(format!("direction/{}", info.path), info.shape, var.dtype()))
-        .collect();
-    let parameters = &traced.parameters;
-    Ok(match matrix {
-        Product::Hessian => {
-            let gradient = graph.vjp(&[loss], parameters, None)?;
-            graph.jvp(&gradient, parameters, &direction)?
-        }
-        Product::GaussNewton => {
-            let moved = graph.jvp(&[traced.logits], parameters, &direction)?;
-            let slope = graph.vjp(&[loss], &[traced.logits], None)?;
-            let bent = graph.jvp(&slope, &[traced.logits], &moved)?;
-            graph.vjp(&[traced.logits], parameters, Some(&bent))?
-        }
-    })
-}
-
-/// Samples `start..start + size`; missing ones are filled up with the first sample. Returns how many are real.
-fn cut(samples: &Batch, start: usize, size: usize) -> Result<(Batch, usize)> {
-    let count = samples.len();
-    if start == 0 && size == count {
-        return Ok((samples.clone(), count));
-    }
-    let filled = size.min(count - start);
-    let rows = |tensor: &Tensor| -> Option<Tensor> {
-        let mut shape = tensor.shape().to_vec();
-        let row: usize = shape[1..].iter().product();
-        shape[0] = size;
-        let pick = |n: usize| if n < filled { start + n } else { 0 };
-        match tensor.dtype() {
-            DType::F32 => gather(tensor.as_slice::<f32>()?, shape, row, size, pick),
-            DType::F64 => gather(tensor.as_slice::<f64>()?, shape, row, size, pick),
-            DType::I32 => gather(tensor.as_slice::<i32>()?, shape, row, size, pick),
-            DType::Bool => None,
-        }
-    };
-    match (rows(&samples.inputs), rows(&samples.labels)) {
-        (Some(inputs), Some(labels)) => Ok((Batch { inputs, labels }, filled)),
-        _ => Err(Error::input("samples must be floats or integers with integer labels")),
+/// Writes a vector into its place in a block, rounded to the tensor's type.
+fn store(values: &[f64], block: &mut Tensor, place: usize) {
+    let range = place * values.len()..(place + 1) * values.len();
+    match block.data_mut() {
+        Data::F32(elements) => elements[range].iter_mut().zip(values).for_each(|(to, &value)| *to = value as f32),
+        Data::F64(elements) => elements[range].copy_from_slice(values),
+        Data::I32(_) | Data::Bool(_) => {}
     }
 }
 
-fn gather<T: evenkeel_graph::Element>(
-    from: &[T],
-    shape: Vec<usize>,
-    row: usize,
-    size: usize,
-    pick: impl Fn(usize) -> usize,
-) -> Option<Tensor> {
-    let elements = (0..size).flat_map(|n| from[pick(n) * row..(pick(n) + 1) * row].iter().copied()).collect();
-    Tensor::new(shape, elements)
+/// Appends a vector of a block to `flat`.
+fn load(block: &Tensor, place: usize, count: usize, flat: &mut Vec<f64>) {
+    let range = place * count..(place + 1) * count;
+    match block.data() {
+        Data::F32(elements) => flat.extend(elements[range].iter().map(|&value| f64::from(value))),
+        Data::F64(elements) => flat.extend_from_slice(&elements[range]),
+        Data::I32(_) | Data::Bool(_) => {}
+    }
 }
 
 struct HessianOf<'a, 'n>(&'a mut Curvature<'n>);
 
 impl SymmetricOperator for HessianOf<'_, '_> {
     fn dimension(&self) -> usize {
-        self.0.network.parameter_count()
+        self.0.point.network.parameter_count()
     }
 
     fn apply(&mut self, vector: &[f64]) -> Result<Vec<f64>> {

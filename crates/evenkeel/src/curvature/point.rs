@@ -1,0 +1,183 @@
+//! Where curvature is measured: the samples, cut into pieces that programs take at once, and the network's numbers.
+
+use crate::config::NormMode;
+use crate::network::{Batch, Network, Noise, State, Traced};
+use crate::runner::{Feed, Runner};
+use crate::{Error, Result};
+use evenkeel_graph::{DType, Function, Graph, Tensor, Var};
+
+/// Samples taken at once where they do not depend on each other.
+const CHUNK: usize = 125;
+
+pub(super) struct Point<'n> {
+    pub(super) network: &'n Network,
+    pub(super) mode: NormMode,
+    pub(super) state: State,
+    /// All of one size, the last one filled up.
+    pub(super) chunks: Vec<Batch>,
+    /// 1/N for each sample of a chunk, 0 for what fills the last one up.
+    pub(super) weights: Vec<Tensor>,
+    /// How many samples there are.
+    pub(super) samples: usize,
+    /// The random numbers of a training step, if the loss is taken with them.
+    pub(super) noise: Option<Noise>,
+    /// Statistics of the samples as one batch, for [`NormMode::Frozen`].
+    frozen: Vec<Tensor>,
+    /// The samples as one batch and the program of their statistics, for [`NormMode::Frozen`].
+    statistics: Option<(Batch, Runner)>,
+}
+
+impl<'n> Point<'n> {
+    pub(super) fn new(
+        network: &'n Network,
+        mode: NormMode,
+        samples: Batch,
+        state: State,
+        noise: Option<Noise>,
+    ) -> Result<Self> {
+        if samples.is_empty() {
+            return Err(Error::input("curvature needs at least one sample"));
+        }
+        let count = samples.len();
+        let together = noise.is_some() || mode == NormMode::Batch && network.has_batch_statistics();
+        let size = if together { count } else { count.min(CHUNK) };
+        let dtype = network.dtype();
+        let mut chunks = Vec::new();
+        let mut weights = Vec::new();
+        for start in (0..count).step_by(size) {
+            let (chunk, filled) = cut(&samples, start, size)?;
+            let weight: Vec<f64> = (0..size).map(|n| if n < filled { 1.0 / count as f64 } else { 0.0 }).collect();
+            chunks.push(chunk);
+            weights.push(Tensor::from_f64([size], dtype, &weight).unwrap_or_else(|| Tensor::zeros([size], dtype)));
+        }
+        let frozen = mode == NormMode::Frozen && network.has_batch_statistics();
+        let statistics = if frozen { Some(statistics(network, samples, noise)?) } else { None };
+        let frozen = Vec::new();
+        let mut point =
+            Point { network, mode, state: state.clone(), chunks, weights, samples: count, noise, frozen, statistics };
+        point.move_to(state)?;
+        Ok(point)
+    }
+
+    /// Takes other numbers for the network, with the statistics that follow from them.
+    pub(super) fn move_to(&mut self, state: State) -> Result<()> {
+        self.state = state;
+        let Some((samples, runner)) = &mut self.statistics else { return Ok(()) };
+        self.frozen = runner.new_outputs();
+        let feed = Feed { parameters: &self.state.parameters, buffers: &self.state.buffers, ..Feed::of(samples) };
+        runner.run(&feed, &mut self.frozen)
+    }
+
+    /// Samples in a chunk.
+    pub(super) fn size(&self) -> usize {
+        self.chunks.first().map_or(0, Batch::len)
+    }
+
+    /// Samples of a chunk that are no filling.
+    pub(super) fn filled(&self, chunk: usize) -> usize {
+        self.size().min(self.samples - chunk * self.size())
+    }
+
+    /// Traces the network and the weighted loss of one chunk.
+    pub(super) fn trace<'g>(&self, graph: &'g Graph) -> Result<Chunk<'g>> {
+        let size = self.size();
+        let traced = self.network.trace_with(graph, size, self.mode, self.noise.is_some())?;
+        let weights = graph.input("weights", [size], self.network.dtype());
+        // What fills the last chunk up must not count, even where its loss is infinite.
+        let losses = weights.greater(weights.like(0.0)).select(traced.losses, traced.losses.like(0.0));
+        Ok(Chunk { traced, loss: (losses * weights).sum_all() })
+    }
+
+    /// Compiles what `build` traces over one chunk.
+    pub(super) fn compile(
+        &self,
+        build: impl for<'g> FnOnce(&'g Graph, &Chunk<'g>) -> Result<Vec<Var<'g>>>,
+    ) -> Result<(Runner, Vec<Tensor>)> {
+        let graph = Graph::new();
+        let chunk = self.trace(&graph)?;
+        let results = build(&graph, &chunk)?;
+        let names: Vec<String> = (0..results.len()).map(|n| n.to_string()).collect();
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(results).collect();
+        let runner = self.runner(&graph.function(&outputs)?)?;
+        let results = runner.new_outputs();
+        Ok((runner, results))
+    }
+
+    /// Compiles a function that draws the point's random numbers.
+    pub(super) fn runner(&self, function: &Function) -> Result<Runner> {
+        let mut runner = Runner::of(function, &[], true)?;
+        runner.set_noise(self.noise.unwrap_or_default());
+        Ok(runner)
+    }
+
+    /// What a program over one chunk is fed.
+    pub(super) fn feed(&self, chunk: usize) -> Feed<'_> {
+        Feed {
+            parameters: &self.state.parameters,
+            buffers: &self.state.buffers,
+            frozen: &self.frozen,
+            scalars: std::slice::from_ref(&self.weights[chunk]),
+            ..Feed::of(&self.chunks[chunk])
+        }
+    }
+}
+
+/// A traced chunk.
+pub(super) struct Chunk<'g> {
+    pub(super) traced: Traced<'g>,
+    /// The chunk's share of the mean loss.
+    pub(super) loss: Var<'g>,
+}
+
+/// The program of the statistics of all samples as one batch.
+fn statistics(network: &Network, samples: Batch, noise: Option<Noise>) -> Result<(Batch, Runner)> {
+    let graph = Graph::new();
+    let traced = network.trace_with(&graph, samples.len(), NormMode::Batch, noise.is_some())?;
+    let outputs: Vec<(String, Var<'_>)> = traced
+        .cx
+        .statistics()
+        .into_iter()
+        .flat_map(|layer| {
+            [(format!("{}.mean", layer.path), layer.mean), (format!("{}.variance", layer.path), layer.variance)]
+        })
+        .collect();
+    let mut runner = Runner::new(&graph, &outputs, &[], true)?;
+    runner.set_noise(noise.unwrap_or_default());
+    Ok((samples, runner))
+}
+
+/// Samples `start..start + size`; missing ones are filled up with the first sample. Returns how many are real.
+fn cut(samples: &Batch, start: usize, size: usize) -> Result<(Batch, usize)> {
+    let count = samples.len();
+    if start == 0 && size == count {
+        return Ok((samples.clone(), count));
+    }
+    let filled = size.min(count - start);
+    let rows = |tensor: &Tensor| -> Option<Tensor> {
+        let mut shape = tensor.shape().to_vec();
+        let row: usize = shape[1..].iter().product();
+        shape[0] = size;
+        let pick = |n: usize| if n < filled { start + n } else { 0 };
+        match tensor.dtype() {
+            DType::F32 => gather(tensor.as_slice::<f32>()?, shape, row, size, pick),
+            DType::F64 => gather(tensor.as_slice::<f64>()?, shape, row, size, pick),
+            DType::I32 => gather(tensor.as_slice::<i32>()?, shape, row, size, pick),
+            DType::Bool => None,
+        }
+    };
+    match (rows(&samples.inputs), rows(&samples.labels)) {
+        (Some(inputs), Some(labels)) => Ok((Batch { inputs, labels }, filled)),
+        _ => Err(Error::input("samples must be floats or integers with integer labels")),
+    }
+}
+
+fn gather<T: evenkeel_graph::Element>(
+    from: &[T],
+    shape: Vec<usize>,
+    row: usize,
+    size: usize,
+    pick: impl Fn(usize) -> usize,
+) -> Option<Tensor> {
+    let elements = (0..size).flat_map(|n| from[pick(n) * row..(pick(n) + 1) * row].iter().copied()).collect();
+    Tensor::new(shape, elements)
+}
