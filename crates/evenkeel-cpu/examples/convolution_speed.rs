@@ -1,9 +1,11 @@
-//! Prints the speed of every convolution of the zoo in each direction, and its share of the multiply-add peak of this machine.
+//! Prints the speed of convolutions in each direction, and its share of the multiply-add peak of this machine.
 //!
-//! `cargo run --release -p evenkeel-cpu --example convolution_speed [BATCH] [THREADS] [SECONDS] [f32|f64]`
+//! `cargo run --release -p evenkeel-cpu --example convolution_speed [key=value ..]`
 //!
-//! GFLOP/s count two operations for each weight and output pixel, multiplications with the padding included, as is usual; the
-//! share is of the fastest fused multiply-adds measured on the same threads between the layers. Minima over repetitions.
+//! with the keys `batch` (128), `threads` (`1,2`), `seconds` for each number (0.1), `scalar` (`f32` or `f64`) and `layers`
+//! (a part of the names wanted). GFLOP/s count two operations for each weight and output pixel, multiplications with the
+//! padding included, as is usual, so that layers that skip them may pass 100%. The share is of the fastest fused
+//! multiply-adds measured on the same threads right before and after the layer. Minima over repetitions.
 
 use std::time::Instant;
 
@@ -14,6 +16,7 @@ use evenkeel_graph::DType;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// A square convolution with "same" padding, written `size² in→out, kernel/stride`.
 fn layer(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize) -> ConvShape {
     ConvShape {
         batch,
@@ -29,28 +32,56 @@ fn layer(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride:
     }
 }
 
-/// Seconds: with one thread its time on a processor, which other programs disturb less, otherwise the clock on the wall.
-fn now(threads: usize) -> f64 {
-    static BEGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    let spent = || std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse::<f64>().ok();
-    match if threads == 1 { spent() } else { None } {
-        Some(nanoseconds) => nanoseconds / 1e9,
-        None => BEGIN.get_or_init(Instant::now).elapsed().as_secs_f64(),
-    }
+/// The layers of the zoo at a batch, and what else convolutions are used for at an eighth of it.
+fn layers(batch: usize) -> Vec<(&'static str, ConvShape)> {
+    let eighth = batch.div_ceil(8);
+    let grouped = |groups: usize, shape: ConvShape| ConvShape { groups, ..shape };
+    vec![
+        ("resnet20 conv1", layer(batch, 32, [3, 16], 3, 1)),
+        ("resnet20 layer1", layer(batch, 32, [16, 16], 3, 1)),
+        ("resnet20 layer2.0", layer(batch, 32, [16, 32], 3, 2)),
+        ("resnet20 layer2.0 down", layer(batch, 32, [16, 32], 1, 2)),
+        ("resnet20 layer2", layer(batch, 16, [32, 32], 3, 1)),
+        ("resnet20 layer3.0", layer(batch, 16, [32, 64], 3, 2)),
+        ("resnet20 layer3.0 down", layer(batch, 16, [32, 64], 1, 2)),
+        ("resnet20 layer3", layer(batch, 8, [64, 64], 3, 1)),
+        ("vgg11 conv1", layer(batch, 32, [3, 64], 3, 1)),
+        ("vgg11 conv2", layer(batch, 16, [64, 128], 3, 1)),
+        ("vgg11 conv3", layer(batch, 8, [128, 256], 3, 1)),
+        ("vgg11 conv4", layer(batch, 8, [256, 256], 3, 1)),
+        ("vgg11 conv5", layer(batch, 4, [256, 512], 3, 1)),
+        ("vgg11 conv6", layer(batch, 4, [512, 512], 3, 1)),
+        ("vgg11 conv7", layer(batch, 2, [512, 512], 3, 1)),
+        ("stem", layer(eighth, 224, [3, 64], 7, 2)),
+        ("five", layer(eighth, 28, [48, 64], 5, 1)),
+        ("dilated", ConvShape { padding: [[2; 2]; 2], dilation: [2; 2], ..layer(eighth, 28, [64, 64], 3, 1) }),
+        ("uneven", ConvShape { padding: [[0, 1]; 2], ..layer(eighth, 56, [64, 64], 3, 2) }),
+        ("odd channels", layer(eighth, 28, [17, 24], 3, 1)),
+        ("odd channels wide", layer(eighth, 28, [100, 100], 3, 1)),
+        ("one channel in", layer(eighth, 28, [1, 32], 5, 1)),
+        ("one channel out", layer(eighth, 28, [32, 1], 5, 1)),
+        ("pointwise", layer(batch, 16, [128, 128], 1, 1)),
+        ("pointwise wide", layer(eighth, 7, [512, 2048], 1, 1)),
+        ("pointwise narrow", layer(eighth, 7, [2048, 512], 1, 1)),
+        ("groups of 4", grouped(32, layer(eighth, 56, [128, 128], 3, 1))),
+        ("groups of 16", grouped(16, layer(eighth, 28, [256, 256], 3, 1))),
+        ("depthwise", grouped(144, layer(eighth, 56, [144, 144], 3, 1))),
+        ("depthwise stride", grouped(100, layer(eighth, 56, [100, 100], 3, 2))),
+        ("depthwise small", grouped(960, layer(eighth, 7, [960, 960], 5, 1))),
+    ]
 }
 
-/// Seconds of one run: the shortest within `seconds` on the wall, or the average of the processor's time, whose clock is coarse.
-fn measure(seconds: f64, threads: usize, mut run: impl FnMut()) -> f64 {
-    let (begin, mut least, mut rounds) = (now(threads), f64::INFINITY, 0.0);
+/// Seconds of one run: the shortest within `seconds`.
+fn measure(seconds: f64, mut run: impl FnMut()) -> f64 {
+    let (begin, mut least, mut rounds) = (Instant::now(), f64::INFINITY, 0);
     run();
-    let first = now(threads);
-    while rounds < 3.0 || now(threads) - begin < seconds {
-        let start = now(threads);
+    while rounds < 3 || begin.elapsed().as_secs_f64() < seconds {
+        let start = Instant::now();
         run();
-        least = least.min(now(threads) - start);
-        rounds += 1.0;
+        least = least.min(start.elapsed().as_secs_f64());
+        rounds += 1;
     }
-    if threads == 1 { (now(threads) - first) / rounds } else { least }
+    least
 }
 
 /// The `len` elements from the first cache line on, which is where a program's values lie.
@@ -59,8 +90,8 @@ fn from_line<T>(data: &mut [T], len: usize) -> &mut [T] {
     &mut data[skip..skip + len]
 }
 
-/// Seconds of the three directions and the scratch of each in elements.
-fn directions<T: conv::Real + From<f32>>(shape: &ConvShape, seconds: f64, threads: usize) -> ([f64; 3], [usize; 3]) {
+/// Seconds of the three directions, and the scratch of each in bytes.
+fn directions<T: conv::Real + From<f32>>(shape: &ConvShape, seconds: f64) -> ([f64; 3], [usize; 3]) {
     let numbers =
         |len: usize| (0..len + LINE).map(|i| T::from(((i * 37 % 101) as f32 - 50.0) / 50.0)).collect::<Vec<T>>();
     let sizes = [shape.input_len(), shape.weight_len(), shape.output_len()];
@@ -77,62 +108,53 @@ fn directions<T: conv::Real + From<f32>>(shape: &ConvShape, seconds: f64, thread
     ];
     let mut scratch = vec![T::default(); lengths.into_iter().max().unwrap_or(0)];
     let times = [
-        measure(seconds, threads, || conv::forward(shape, x, w, y, &mut scratch)),
-        measure(seconds, threads, || conv::input_gradient(shape, g, w, gx, &mut scratch)),
-        measure(seconds, threads, || conv::weight_gradient(shape, x, g, gw, &mut scratch)),
+        measure(seconds, || conv::forward(shape, x, w, y, &mut scratch)),
+        measure(seconds, || conv::input_gradient(shape, g, w, gx, &mut scratch)),
+        measure(seconds, || conv::weight_gradient(shape, x, g, gw, &mut scratch)),
     ];
-    (times, lengths)
+    (times, lengths.map(|length| length * size))
 }
 
 fn main() {
-    let arguments: Vec<f64> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
-    let argument = |index: usize, default: f64| arguments.get(index).copied().unwrap_or(default);
-    let (batch, threads, seconds) = (argument(0, 128.0) as usize, argument(1, 2.0) as usize, argument(2, 0.5));
-    let double = std::env::args().any(|word| word == "f64");
-    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else {
-        eprintln!("error: cannot start {threads} threads");
-        std::process::exit(1);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let value = |key: &str, default: &str| {
+        let given = arguments.iter().filter_map(|argument| argument.split_once('=')).find(|(name, _)| *name == key);
+        given.map_or(default, |(_, value)| value).to_string()
     };
-    let layers = [
-        ("resnet20 conv1", layer(batch, 32, [3, 16], 3, 1)),
-        ("resnet20 layer1", layer(batch, 32, [16, 16], 3, 1)),
-        ("resnet20 layer2.0", layer(batch, 32, [16, 32], 3, 2)),
-        ("resnet20 layer2.0 1x1", layer(batch, 32, [16, 32], 1, 2)),
-        ("resnet20 layer2", layer(batch, 16, [32, 32], 3, 1)),
-        ("resnet20 layer3.0", layer(batch, 16, [32, 64], 3, 2)),
-        ("resnet20 layer3", layer(batch, 8, [64, 64], 3, 1)),
-        ("vgg11 conv1", layer(batch, 32, [3, 64], 3, 1)),
-        ("vgg11 conv2", layer(batch, 16, [64, 128], 3, 1)),
-        ("vgg11 conv3", layer(batch, 8, [128, 256], 3, 1)),
-        ("vgg11 conv4", layer(batch, 8, [256, 256], 3, 1)),
-        ("vgg11 conv5", layer(batch, 4, [256, 512], 3, 1)),
-        ("vgg11 conv6", layer(batch, 4, [512, 512], 3, 1)),
-        ("vgg11 conv7", layer(batch, 2, [512, 512], 3, 1)),
-        ("1x1", layer(batch, 16, [128, 128], 1, 1)),
-    ];
-    let mut peak: f64 = 0.0;
-    let mut rows = Vec::new();
-    for (name, shape) in layers {
-        peak = peak.max(pool.install(|| multiply_add_peak(if double { DType::F64 } else { DType::F32 })));
-        let operations = 2.0 * shape.output_len() as f64 * (shape.weight_len() / shape.out_channels) as f64;
-        let (times, lengths) = pool.install(|| match double {
-            true => directions::<f64>(&shape, seconds, threads),
-            false => directions::<f32>(&shape, seconds, threads),
-        });
-        rows.push((name, shape, operations, times, lengths));
-    }
-    let scalar = if double { "f64" } else { "f32" };
-    println!(
-        "batch {batch}, {threads} threads, {scalar}, peak {peak:.0} GFLOP/s; GFLOP/s and share of the peak; scratch in Ki elements"
-    );
-    println!("{:38}{:>16}{:>16}{:>16}   scratch", "", "forward", "input grad", "weight grad");
-    for (name, shape, operations, times, lengths) in rows {
-        let [h, w, cin, cout] = [shape.height, shape.width, shape.in_channels, shape.out_channels];
-        print!("{:38}", format!("{name:22}{h}x{w}x{cin}→{cout}"));
-        for time in times {
-            let speed = operations / time / 1e9;
-            print!("{speed:>9.0} {:>5.0}%", 100.0 * speed / peak);
+    let number = |text: &str| text.parse::<f64>().unwrap_or_else(|_| usage(text));
+    let (batch, seconds) = (number(&value("batch", "128")) as usize, number(&value("seconds", "0.1")));
+    let double = value("scalar", "f32") == "f64";
+    let wanted = value("layers", "");
+    for threads in value("threads", "1,2").split(',').map(|text| number(text) as usize) {
+        let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else {
+            usage(&format!("{threads} threads"));
+        };
+        println!("batch {batch}, {}, threads {threads}: GFLOP/s and share of the peak", value("scalar", "f32"));
+        println!("{:44}{:>16}{:>16}{:>16}{:>8}   scratch in KiB", "", "forward", "input grad", "weight grad", "peak");
+        for (name, shape) in layers(batch).into_iter().filter(|(name, _)| name.contains(&wanted)) {
+            let peak = || pool.install(|| multiply_add_peak(if double { DType::F64 } else { DType::F32 }));
+            let before = peak();
+            let (times, scratch) = pool.install(|| match double {
+                true => directions::<f64>(&shape, seconds),
+                false => directions::<f32>(&shape, seconds),
+            });
+            let peak = before.max(peak());
+            let operations = 2.0 * shape.output_len() as f64 * (shape.weight_len() / shape.out_channels) as f64;
+            let [kernel, stride] = [shape.kernel[0], shape.stride[0]];
+            let geometry = format!("{}²x{}→{} {kernel}/{stride}", shape.height, shape.in_channels, shape.out_channels);
+            print!("{name:24}{geometry:20}");
+            for time in times {
+                let speed = operations / time / 1e9;
+                print!("{speed:>10.1} {:>4.0}%", 100.0 * speed / peak);
+            }
+            println!("{peak:>9.0}   {:?}", scratch.map(|bytes| bytes / 1024));
         }
-        println!("   {:?}", lengths.map(|length| length / 1024));
     }
+}
+
+fn usage(wrong: &str) -> ! {
+    eprintln!(
+        "error: cannot use '{wrong}'\nhint: convolution_speed batch=128 threads=1,2 seconds=0.1 scalar=f32 layers=vgg11"
+    );
+    std::process::exit(2);
 }

@@ -1,13 +1,16 @@
 //! The convolution itself.
 
 use super::correlate::Correlation;
+use super::depthwise;
 use super::geometry::{Axis, ConvShape};
-use super::tile::Real;
+use super::kernels::Real;
 use super::winograd::{self, Filtering};
 use super::work::Shared;
 use crate::kernel::instruction_set::InstructionSet;
 
 fn correlation(shape: &ConvShape) -> Correlation {
+    let flattened = shape.flattened();
+    let shape = flattened.as_ref().unwrap_or(shape);
     let [height, width] = shape.output();
     let row = width * shape.out_channels;
     let tap = shape.in_group() * shape.out_channels;
@@ -69,7 +72,12 @@ pub(super) fn sum_at<T: Real>(
     y: &mut [T],
     scratch: &mut [T],
 ) {
-    correlation(shape).run(level, x, w, Shared::new(y), scratch);
+    let correlation = correlation(shape);
+    if shape.depthwise() {
+        depthwise::correlate(&correlation, level, x, w, Shared::new(y));
+    } else {
+        correlation.run(level, x, w, Shared::new(y), scratch);
+    }
 }
 
 pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
@@ -80,5 +88,5 @@ pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) 
 }
 
 pub(super) fn sum_scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
-    correlation(shape).scratch(level.lanes(size))
+    if shape.depthwise() { 0 } else { correlation(shape).scratch(level.lanes(size)) }
 }

@@ -1,21 +1,23 @@
 //! The gradient with respect to the input: correlations of the output's gradient with the transposed weights.
 
 use super::correlate::Correlation;
+use super::depthwise;
 use super::geometry::{Axis, ConvShape};
-use super::tile::Real;
+use super::kernels::Real;
 use super::winograd::{self, Filtering};
 use super::work::Shared;
 use crate::kernel::instruction_set::InstructionSet;
 
 /// One correlation for each phase of the input positions; phases that no tap reaches come out as zeros.
-fn phases(shape: &ConvShape) -> impl Iterator<Item = Correlation> + '_ {
+fn phases(shape: &ConvShape) -> impl Iterator<Item = Correlation> {
+    let shape = shape.flattened().unwrap_or_else(|| shape.clone());
     let (pixel, row) = (shape.in_channels, shape.width * shape.in_channels);
     let tap = shape.in_group() * shape.out_channels;
     let [down, right] = shape.stride;
-    (0..down).flat_map(move |a| (0..right).map(move |b| (a, b))).map(move |(a, b)| Correlation {
+    (0..down * right).map(move |phase| (phase / right, phase % right)).map(move |(a, b)| Correlation {
         batch: shape.batch,
-        rows: Axis::phase(shape, 0, a),
-        columns: Axis::phase(shape, 1, b),
+        rows: Axis::phase(&shape, 0, a),
+        columns: Axis::phase(&shape, 1, b),
         groups: shape.groups,
         reduce: shape.out_group(),
         produce: shape.in_group(),
@@ -72,7 +74,11 @@ pub(super) fn sum_at<T: Real>(
 ) {
     let gx = Shared::new(gx);
     for phase in phases(shape) {
-        phase.run(level, gy, w, gx, scratch);
+        if shape.depthwise() {
+            depthwise::correlate(&phase, level, gy, w, gx);
+        } else {
+            phase.run(level, gy, w, gx, scratch);
+        }
     }
 }
 
@@ -84,5 +90,8 @@ pub(super) fn scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) 
 }
 
 pub(super) fn sum_scratch_at(level: InstructionSet, shape: &ConvShape, size: usize) -> usize {
+    if shape.depthwise() {
+        return 0;
+    }
     phases(shape).map(|phase| phase.scratch(level.lanes(size))).max().unwrap_or(0)
 }

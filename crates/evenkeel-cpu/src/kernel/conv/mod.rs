@@ -19,17 +19,29 @@
 //! with stride s is s² correlations with stride 1, one for each phase of the input positions.
 //!
 //! # Cost model
-//! Along rows of at least 6 outputs, tiles run along the row over a copy of a few input rows, in which the columns of the kernel
-//! and the channels form one contiguous sum. Shorter rows (VGG's 4×4 and 2×2) would leave tiles half empty and multiply mostly
-//! padding: with 8 images or more, tiles run over images at one position instead and skip the taps in the padding. This is
-//! faster there than a matrix product over an unrolled input could be, so there is no separate path for matrix products; 1×1
-//! convolutions without padding read the input in place and are bound by memory.
+//! The shape alone decides; one core does one vector multiply-add a cycle if everything it reads is near.
+//!
+//! * *Rows*: along rows of at least 6 outputs, tiles run along the row over a copy of a few input rows, in which the columns of
+//!   the kernel and the channels form one contiguous sum. The copy costs one or two cycles for a vector that is then used
+//!   kh · kw · c_out / lanes times.
+//! * *Images*: shorter rows (VGG's 4×4 and 2×2) would leave tiles half empty and multiply mostly padding: with 8 images or
+//!   more, tiles run over images at one position instead and skip the taps in the padding.
+//! * *Planes*: an output of c channels uses c of the lanes of a vector. With less than half of them, pixels become the lanes
+//!   where the stride is 1 and turning the input round costs less than the lanes are worth (`planes`).
+//! * *Depthwise*: one channel in and out for each group: channels are the lanes, everything is read where it lies.
+//! * A 1×1 convolution without stride and padding is a matrix product. Its pixels are put in rows of about 128 whatever the
+//!   image, so that the same tiles are full; there is no separate path for it.
+//! * Weights are packed once a call, except for a handful of output pixels, which read them where they lie.
 
 mod copy;
 mod correlate;
+mod depthwise;
 mod forward;
 mod geometry;
 mod input_gradient;
+mod kernels;
+mod pack;
+mod planes;
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -41,5 +53,5 @@ mod work;
 pub use forward::{forward, forward_scratch};
 pub use geometry::ConvShape;
 pub use input_gradient::{input_gradient, input_gradient_scratch};
-pub use tile::Real;
+pub use kernels::Real;
 pub use weight_gradient::{weight_gradient, weight_gradient_scratch};

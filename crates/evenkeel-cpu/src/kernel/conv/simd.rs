@@ -32,6 +32,9 @@ pub(super) trait Lanes: Copy {
     unsafe fn store(self, at: *mut Self::Scalar);
     /// The first `count <= N` scalars to `at`.
     unsafe fn store_first(self, at: *mut Self::Scalar, count: usize);
+    /// Asks for the line of the cache at `at`, which may lie anywhere; a hint without effect on values.
+    #[inline(always)]
+    fn prefetch(_at: *const Self::Scalar) {}
 }
 
 impl InstructionSet {
@@ -187,6 +190,11 @@ pub(super) mod x86 {
                 unsafe fn store_first(self, at: *mut $scalar, count: usize) {
                     // SAFETY: as in `zero`; lanes outside the mask are not touched, those inside are valid (trait contract).
                     unsafe { $first(at, self, count) }
+                }
+                #[inline(always)]
+                fn prefetch(at: *const $scalar) {
+                    // SAFETY: every processor of this architecture has the hint, and it never faults.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
                 }
             }
         };

@@ -1,34 +1,62 @@
-//! The two register tiles every direction is made of, compiled once for each instruction set and tile size.
+//! The register tiles that every direction is made of: what they sum, whatever the vector.
 //!
 //! [`PixelTile`]: some output pixels × one or two vectors of output channels, summed over taps and input channels.
+//! [`PlaneTile`]: some output channels × some vectors of output pixels, for outputs with too few channels for a vector.
 //! [`WeightTile`]: some weight rows × one or two vectors of output channels, summed over pixels.
-//! Both sum each element in the same order whatever the size of the tile, so the tiling never changes a result.
+//! Each sums an element in the same order whatever the size of the tile, so the tiling never changes a result.
 
-use super::simd::{Array, Lanes};
-use super::winograd::{Transforms, transforms_f32, transforms_f64};
-use crate::kernel::instruction_set::InstructionSet;
+use super::simd::Lanes;
 
-/// A stretch of the reduction: `len` scalars of the input, contiguous, against `len` rows of packed weights.
+/// Three loops, one inside the other, that walk over two arrays at once: how often each runs, and by how much it moves on.
+///
+/// The steps wrap around: kernel positions may be visited backwards.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    /// Offset from the first pixel of the tile, in scalars.
-    pub(super) x: usize,
-    /// First row of packed weights.
-    pub(super) row: usize,
-    /// Rows.
-    pub(super) len: usize,
+pub(super) struct Nest {
+    pub(super) counts: [usize; 3],
+    /// Steps in the first array, in scalars.
+    pub(super) first: [usize; 3],
+    /// Steps in the second array, in scalars.
+    pub(super) second: [usize; 3],
+}
+
+impl Nest {
+    /// A single loop with these steps.
+    pub(super) fn line(count: usize, first: usize, second: usize) -> Nest {
+        Nest { counts: [1, 1, count], first: [0, 0, first], second: [0, 0, second] }
+    }
+
+    /// Calls `visit` at every step with the two pointers.
+    ///
+    /// # Safety
+    /// The pointers stay inside their arrays wherever the nest leads them.
+    #[inline(always)]
+    pub(super) unsafe fn walk<T>(&self, first: *const T, second: *const T, mut visit: impl FnMut(*const T, *const T)) {
+        for outer in 0..self.counts[0] {
+            for middle in 0..self.counts[1] {
+                let mut a = first.wrapping_add(outer.wrapping_mul(self.first[0]));
+                let mut b = second.wrapping_add(outer.wrapping_mul(self.second[0]));
+                a = a.wrapping_add(middle.wrapping_mul(self.first[1]));
+                b = b.wrapping_add(middle.wrapping_mul(self.second[1]));
+                for _ in 0..self.counts[2] {
+                    visit(a, b);
+                    a = a.wrapping_add(self.first[2]);
+                    b = b.wrapping_add(self.second[2]);
+                }
+            }
+        }
+    }
 }
 
 /// The operands of a tile of output pixels.
-pub(super) struct PixelTile<'a, T> {
+pub(super) struct PixelTile<T> {
     /// First pixel of the input.
     pub(super) x: *const T,
     /// From one pixel to the next.
     pub(super) x_stride: usize,
-    /// Packed weights: rows of as many scalars as the tile is wide.
+    /// Rows of weights, each as wide as the tile.
     pub(super) weights: *const T,
-    /// What to sum.
-    pub(super) runs: &'a [Run],
+    /// Rows of taps, taps of a row, input channels: over the input and over the weights.
+    pub(super) nest: Nest,
     /// First pixel of the output.
     pub(super) y: *mut T,
     /// From one output pixel to the next.
@@ -37,110 +65,114 @@ pub(super) struct PixelTile<'a, T> {
     pub(super) channels: usize,
 }
 
-/// A stretch of pixels of the weight gradient: where its first pixel lies in the input and in the output gradient.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    /// Offset into the input, in scalars.
-    pub(super) x: usize,
-    /// Offset into the packed output gradient, in pixels.
-    pub(super) pixel: usize,
+/// The operands of a tile of planes: input and output have all pixels of a channel next to each other.
+pub(super) struct PlaneTile<T> {
+    /// First pixel of the first input channel.
+    pub(super) x: *const T,
+    /// Weights, one for each output channel of the tile at each step.
+    pub(super) weights: *const T,
+    /// Rows of taps, taps of a row, input channels: over the input and over the weights.
+    pub(super) nest: Nest,
+    /// The sums, a row of pixels for each channel.
+    pub(super) sums: *mut T,
 }
 
 /// The operands of a tile of the weight gradient.
 pub(super) struct WeightTile<'a, T> {
     /// First weight row of the first pixel; the rows of a pixel are contiguous.
     pub(super) x: *const T,
-    /// From one pixel to the next.
-    pub(super) x_stride: usize,
-    /// Packed output gradient: pixels of as many scalars as the tile is wide.
+    /// Output gradient of the first pixel.
     pub(super) gradient: *const T,
-    /// What to sum: each stretch has `pixels` pixels.
-    pub(super) stretches: &'a [Stretch],
-    /// Pixels of a stretch.
-    pub(super) pixels: usize,
+    /// Which pixels to sum: over the input and over the output gradient.
+    pub(super) nest: Nest,
     /// Where each weight row of the tile is added.
     pub(super) targets: &'a [*mut T],
     /// Channels to add, at most the width of the tile.
     pub(super) channels: usize,
 }
 
-/// A compiled tile of output pixels.
+/// Sums a tile of `P` pixels × `V` vectors.
 ///
 /// # Safety
-/// The processor has the instruction set; `x`, `weights` and `y` are valid for every element that runs, pixels and channels name.
-pub(super) type PixelKernel<T> = unsafe fn(&PixelTile<'_, T>);
-
-/// A compiled tile of the weight gradient.
-///
-/// # Safety
-/// As [`PixelKernel`], with a target valid for `channels` scalars for each row of the tile.
-pub(super) type WeightKernel<T> = unsafe fn(&WeightTile<'_, T>);
-
-/// The tiles of one instruction set and scalar: index by vectors − 1, then by rows − 1.
-pub(super) struct Kernels<T: 'static> {
-    pub(super) pixels: [&'static [PixelKernel<T>]; 2],
-    pub(super) weights: [&'static [WeightKernel<T>]; 2],
-}
-
+/// The processor has the instruction set of `L`; `x`, `weights` and `y` are valid for all that nest, pixels and channels name.
 #[inline(always)]
-unsafe fn pixel_tile<L: Lanes, const P: usize, const V: usize>(tile: &PixelTile<'_, L::Scalar>) {
-    // SAFETY: the caller passes on the contract of `PixelKernel`.
+pub(super) unsafe fn pixel_tile<L: Lanes, const P: usize, const V: usize>(tile: &PixelTile<L::Scalar>) {
+    // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [[L::zero(); V]; P];
         let stride = tile.x_stride;
-        for run in tile.runs {
-            let mut x = tile.x.add(run.x);
-            let mut weights = tile.weights.add(run.row * V * L::N);
-            for _ in 0..run.len {
-                let row: [L; V] = std::array::from_fn(|v| L::load(weights.add(v * L::N)));
-                for (p, sums) in sums.iter_mut().enumerate() {
-                    let value = L::splat(x.add(p * stride));
-                    for (sum, &weight) in sums.iter_mut().zip(&row) {
-                        *sum = value.multiply_add(weight, *sum);
-                    }
-                }
-                x = x.add(1);
-                weights = weights.add(V * L::N);
+        // The output's lines arrive while the sums are computed.
+        for p in 0..P {
+            for v in 0..V {
+                L::prefetch(tile.y.wrapping_add(p * tile.y_stride + v * L::N));
             }
         }
+        tile.nest.walk(tile.x, tile.weights, |x, weights| {
+            let row: [L; V] = std::array::from_fn(|v| L::load(weights.add(v * L::N)));
+            for (p, sums) in sums.iter_mut().enumerate() {
+                let value = L::splat(x.add(p * stride));
+                for (sum, &weight) in sums.iter_mut().zip(&row) {
+                    *sum = value.multiply_add(weight, *sum);
+                }
+            }
+        });
         for (p, sums) in sums.iter().enumerate() {
             let y = tile.y.add(p * tile.y_stride);
-            if tile.channels == V * L::N {
-                for (v, sum) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                if tile.channels == V * L::N {
                     sum.store(y.add(v * L::N));
-                }
-            } else {
-                for (v, sum) in sums.iter().enumerate() {
-                    let count = tile.channels.saturating_sub(v * L::N).min(L::N);
-                    if count > 0 {
-                        sum.store_first(y.add(v * L::N), count);
-                    }
+                } else {
+                    sum.store_first(y.wrapping_add(v * L::N), tile.channels.saturating_sub(v * L::N).min(L::N));
                 }
             }
         }
     }
 }
 
+/// Sums a tile of `O` channels × `V` vectors of pixels.
+///
+/// # Safety
+/// As [`pixel_tile`], with `sums` valid for `O · V` vectors.
 #[inline(always)]
-unsafe fn weight_tile<L: Lanes, const M: usize, const V: usize>(tile: &WeightTile<'_, L::Scalar>) {
-    // SAFETY: the caller passes on the contract of `WeightKernel`.
+pub(super) unsafe fn plane_tile<L: Lanes, const O: usize, const V: usize>(tile: &PlaneTile<L::Scalar>) {
+    // SAFETY: the caller's promise.
     unsafe {
-        let mut sums = [[L::zero(); V]; M];
-        for stretch in tile.stretches {
-            let mut x = tile.x.add(stretch.x);
-            let mut gradient = tile.gradient.add(stretch.pixel * V * L::N);
-            for _ in 0..tile.pixels {
-                let pixel: [L; V] = std::array::from_fn(|v| L::load(gradient.add(v * L::N)));
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let value = L::splat(x.add(m));
-                    for (sum, &gradient) in sums.iter_mut().zip(&pixel) {
-                        *sum = value.multiply_add(gradient, *sum);
-                    }
+        let mut sums = [[L::zero(); V]; O];
+        tile.nest.walk(tile.x, tile.weights, |x, weights| {
+            let pixels: [L; V] = std::array::from_fn(|v| L::load(x.add(v * L::N)));
+            for (o, sums) in sums.iter_mut().enumerate() {
+                let weight = L::splat(weights.add(o));
+                for (sum, &pixels) in sums.iter_mut().zip(&pixels) {
+                    *sum = weight.multiply_add(pixels, *sum);
                 }
-                x = x.wrapping_add(tile.x_stride);
-                gradient = gradient.add(V * L::N);
+            }
+        });
+        for (o, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                sum.store(tile.sums.add((o * V + v) * L::N));
             }
         }
+    }
+}
+
+/// Adds a tile of `M` weight rows × `V` vectors to its targets.
+///
+/// # Safety
+/// As [`pixel_tile`], with a target valid for `channels` scalars for each row of the tile.
+#[inline(always)]
+pub(super) unsafe fn weight_tile<L: Lanes, const M: usize, const V: usize>(tile: &WeightTile<'_, L::Scalar>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [[L::zero(); V]; M];
+        tile.nest.walk(tile.x, tile.gradient, |x, gradient| {
+            let pixel: [L; V] = std::array::from_fn(|v| L::load(gradient.add(v * L::N)));
+            for (m, sums) in sums.iter_mut().enumerate() {
+                let value = L::splat(x.add(m));
+                for (sum, &gradient) in sums.iter_mut().zip(&pixel) {
+                    *sum = value.multiply_add(gradient, *sum);
+                }
+            }
+        });
         for (sums, &target) in sums.iter().zip(tile.targets) {
             for (v, &sum) in sums.iter().enumerate() {
                 let target = target.wrapping_add(v * L::N);
@@ -152,104 +184,5 @@ unsafe fn weight_tile<L: Lanes, const M: usize, const V: usize>(tile: &WeightTil
                 }
             }
         }
-    }
-}
-
-/// Compiles the tiles of one vector type: a function for each size, with the instruction set enabled for its whole body.
-macro_rules! kernels {
-    ($name:ident, $lanes:ty, $scalar:ty, [$($feature:literal)?], [$($one:literal)*], [$($two:literal)*]) => {
-        mod $name {
-            use super::*;
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn pixels<const P: usize, const V: usize>(tile: &PixelTile<'_, $scalar>) {
-                // SAFETY: the features are enabled here, and the caller passes on the rest of the contract.
-                unsafe { pixel_tile::<$lanes, P, V>(tile) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn weights<const M: usize, const V: usize>(tile: &WeightTile<'_, $scalar>) {
-                // SAFETY: the features are enabled here, and the caller passes on the rest of the contract.
-                unsafe { weight_tile::<$lanes, M, V>(tile) }
-            }
-
-            pub(super) static KERNELS: Kernels<$scalar> = Kernels {
-                pixels: [&[$(pixels::<$one, 1>),*], &[$(pixels::<$two, 2>),*]],
-                weights: [&[$(weights::<$one, 1>),*], &[$(weights::<$two, 2>),*]],
-            };
-        }
-    };
-}
-
-kernels!(portable_f32, Array<f32, 8>, f32, [], [1 2 3 4], [1 2]);
-kernels!(portable_f64, Array<f64, 4>, f64, [], [1 2 3 4], [1 2]);
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
-
-    use super::*;
-
-    kernels!(avx2_f32, __m256, f32, ["avx2,fma"], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6]);
-    kernels!(avx2_f64, __m256d, f64, ["avx2,fma"], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6]);
-    kernels!(avx512_f32, __m512, f32, ["avx512f"],
-        [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-    kernels!(avx512_f64, __m512d, f64, ["avx512f"],
-        [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24], [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
-
-    pub(super) static AVX2: (&Kernels<f32>, &Kernels<f64>) = (&avx2_f32::KERNELS, &avx2_f64::KERNELS);
-    pub(super) static AVX512: (&Kernels<f32>, &Kernels<f64>) = (&avx512_f32::KERNELS, &avx512_f64::KERNELS);
-}
-
-mod sealed {
-    use super::{InstructionSet, Kernels, Transforms};
-
-    pub trait Sealed: Sized + 'static {
-        /// The tiles for an instruction set that this processor has; out of reach for other crates, as its types are.
-        #[allow(private_interfaces)]
-        fn kernels(level: InstructionSet) -> &'static Kernels<Self>;
-        /// The transforms of minimal filtering, likewise.
-        #[allow(private_interfaces)]
-        fn transforms(level: InstructionSet) -> &'static Transforms<Self>;
-    }
-}
-pub(super) use sealed::Sealed;
-
-/// The scalars the kernels are compiled for: `f32` and `f64`.
-pub trait Real: Sealed + Copy + Default + Send + Sync + std::ops::AddAssign + std::fmt::Debug + PartialEq {}
-
-impl Real for f32 {}
-impl Real for f64 {}
-
-impl Sealed for f32 {
-    #[allow(private_interfaces)]
-    fn kernels(level: InstructionSet) -> &'static Kernels<f32> {
-        match level {
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => x86::AVX512.0,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => x86::AVX2.0,
-            InstructionSet::Portable => &portable_f32::KERNELS,
-        }
-    }
-    #[allow(private_interfaces)]
-    fn transforms(level: InstructionSet) -> &'static Transforms<f32> {
-        transforms_f32(level)
-    }
-}
-
-impl Sealed for f64 {
-    #[allow(private_interfaces)]
-    fn kernels(level: InstructionSet) -> &'static Kernels<f64> {
-        match level {
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => x86::AVX512.1,
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => x86::AVX2.1,
-            InstructionSet::Portable => &portable_f64::KERNELS,
-        }
-    }
-    #[allow(private_interfaces)]
-    fn transforms(level: InstructionSet) -> &'static Transforms<f64> {
-        transforms_f64(level)
     }
 }

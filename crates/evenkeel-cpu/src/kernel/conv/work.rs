@@ -4,14 +4,16 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::kernels::Real;
+
 /// Below this many multiply-adds a call stays on its thread: waking another costs more.
 pub(super) const FORK: usize = 200_000;
 
-/// A pointer to an output that tasks write in disjoint places.
+/// A pointer to memory that tasks write in disjoint places.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<T>(*mut T);
 
-// SAFETY: the pointer is only dereferenced inside tiles, each of which owns the elements that it writes.
+// SAFETY: the pointer is only dereferenced by tasks, each of which owns the elements that it writes.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -21,27 +23,56 @@ impl<T> Shared<T> {
         Shared(data.as_mut_ptr())
     }
 
-    /// The output that starts at `data`.
+    /// The memory that starts at `data`.
     pub(super) fn from_raw(data: *mut T) -> Shared<T> {
         Shared(data)
     }
 
-    /// The element at `index`, which the caller knows to be inside the output.
+    /// The element at `index`, which the caller knows to be inside.
     pub(super) fn at(self, index: usize) -> *mut T {
         self.0.wrapping_add(index)
     }
+
+    /// Some elements.
+    ///
+    /// # Safety
+    /// They lie inside the memory, and nobody else uses them while the slice is alive.
+    pub(super) unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a mut [T] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.at(start), len) }
+    }
 }
 
-/// Does `task` for every item: in parallel, unless `work` (in multiply-adds) is small.
-pub(super) fn each<I: Send>(work: usize, items: Vec<I>, task: impl Fn(I) + Sync + Send) {
-    if work < FORK || items.len() < 2 {
-        items.into_iter().for_each(task);
+/// Does `task` for every number below `tasks`: in parallel, unless `work` (in multiply-adds) is small.
+pub(super) fn each(work: usize, tasks: usize, task: impl Fn(usize) + Sync + Send) {
+    if work < FORK || tasks < 2 {
+        (0..tasks).for_each(task);
     } else {
-        items.into_par_iter().with_max_len(1).for_each(task);
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
     }
 }
 
 /// Part `index` of `count` things cut into `parts` parts whose sizes differ by at most one.
 pub(super) fn even(count: usize, parts: usize, index: usize) -> Range<usize> {
     count * index / parts..count * (index + 1) / parts
+}
+
+/// Adds arrays of the length of `sums`, one after the other in `parts`, to it in their order.
+pub(super) fn add_parts<T: Real>(sums: &mut [T], parts: &[T]) {
+    const PIECE: usize = 4096;
+    let length = sums.len();
+    if parts.is_empty() {
+        return;
+    }
+    let target = Shared::new(sums);
+    each(parts.len(), length.div_ceil(PIECE), |piece| {
+        let start = piece * PIECE;
+        // SAFETY: each task has a piece of its own.
+        let sums = unsafe { target.slice(start, PIECE.min(length - start)) };
+        for part in parts.chunks_exact(length) {
+            for (sum, &value) in sums.iter_mut().zip(&part[start..]) {
+                *sum += value;
+            }
+        }
+    });
 }

@@ -2,7 +2,8 @@
 
 use super::super::correlate::{channel_block, channel_blocks};
 use super::super::geometry::ConvShape;
-use super::super::tile::{PixelTile, Real, Run};
+use super::super::kernels::Real;
+use super::super::tile::{Nest, PixelTile};
 use super::super::work::{FORK, Shared, each, even};
 use super::grid::Grid;
 use super::transform::{Filter, Gather, PLANES, Scatter};
@@ -111,12 +112,13 @@ impl Filtering {
         let (weights, slots) = scratch.split_at_mut(PLANES * self.planes()[2]);
         self.transform_weights(level, w, weights);
         let (zeros, weights) = (&*zeros, &*weights);
-        let slots: Vec<_> = slots.chunks_exact_mut(self.slot()).take(self.slots).enumerate().collect();
-        each(work, slots, |(index, slot)| {
+        let slots = Shared::new(slots);
+        each(work, self.slots, |index| {
+            let slot = Shared::from_raw(slots.at(index * self.slot()));
             for band in even(self.bands, self.slots, index) {
                 let first = band * self.band;
                 let count = self.band.min(self.grid.count() - first);
-                let band = Band { level, x, zeros, weights, y, slot: Shared::new(slot), first, count };
+                let band = Band { level, x, zeros, weights, y, slot, first, count };
                 self.band(&band, work);
             }
         });
@@ -130,7 +132,7 @@ impl Filtering {
         let items = channel_blocks(self.produce, self.lanes) * chunks;
         let [tap, row, lane] = self.weight_steps;
         let transform = T::transforms(level).weights;
-        each(self.reduce * self.produce * PLANES, (0..items).collect::<Vec<_>>(), |item| {
+        each(self.reduce * self.produce * PLANES, items, |item| {
             let block = channel_block(self.produce, self.lanes, item / chunks);
             let width = block.vectors * self.lanes;
             let channels = width.min(self.produce - block.first);
@@ -189,7 +191,6 @@ impl Filtering {
         in_parts(parallel, PLANES * blocks, |item| {
             let (plane, block) = (item / blocks, channel_block(self.produce, self.lanes, item % blocks));
             let kernels = T::kernels(band.level).pixels[block.vectors - 1];
-            let runs = [Run { x: 0, row: 0, len: self.reduce }];
             let most = band.level.tile_rows()[block.vectors - 1];
             let pieces = band.count.div_ceil(most);
             for piece in 0..pieces {
@@ -198,7 +199,7 @@ impl Filtering {
                     x: band.slot.at(plane * plane_before + tiles.start * before),
                     x_stride: before,
                     weights: band.weights[plane * plane_weights + block.first * self.reduce..].as_ptr(),
-                    runs: &runs,
+                    nest: Nest::line(self.reduce, 1, block.vectors * self.lanes),
                     y: products.at(plane * plane_after + tiles.start * after + block.first),
                     y_stride: after,
                     channels: block.vectors * self.lanes,

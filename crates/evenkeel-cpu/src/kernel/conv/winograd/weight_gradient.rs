@@ -2,7 +2,8 @@
 
 use super::super::correlate::{channel_block, channel_blocks};
 use super::super::geometry::ConvShape;
-use super::super::tile::{Real, Stretch, WeightTile};
+use super::super::kernels::Real;
+use super::super::tile::{Nest, WeightTile};
 use super::super::work::{FORK, Shared, each, even};
 use super::grid::Grid;
 use super::transform::{FilterGradient, Gather, PLANES};
@@ -88,7 +89,7 @@ impl FilteringWeights {
         let (zeros, parts) = aligned(scratch).split_at_mut(spread(self.c_in.max(self.c_out)));
         zeros.fill(T::default());
         let (zeros, sums) = (&*zeros, Shared::new(parts));
-        each(work, (0..self.parts).collect::<Vec<_>>(), |part| {
+        each(work, self.parts, |part| {
             let sums = Shared::from_raw(sums.at(part * self.part()));
             let planes = Shared::from_raw(sums.at(PLANES * self.planes()[2]));
             let parallel = work >= FORK && self.parts < ENOUGH;
@@ -157,10 +158,8 @@ impl FilteringWeights {
                 }
                 let tile = WeightTile {
                     x: band.planes.at(plane * plane_inputs + channels.start),
-                    x_stride: row_inputs,
                     gradient: gradients.at(plane * plane_gradients + block.first * self.band),
-                    stretches: &[Stretch { x: 0, pixel: 0 }],
-                    pixels: band.count,
+                    nest: Nest::line(band.count, row_inputs, block.vectors * self.lanes),
                     targets: &targets[..channels.len()],
                     channels: block.vectors * self.lanes,
                 };
@@ -176,7 +175,7 @@ impl FilteringWeights {
         let transform = T::transforms(level).weight_gradients;
         let source_row = self.rows()[1];
         let gw = Shared::new(gw);
-        let items: Vec<_> = (0..self.c_in.div_ceil(ROWS)).collect();
+        let items = self.c_in.div_ceil(ROWS);
         each(PLANES * self.parts * self.c_in * self.c_out, items, |item| {
             let first = item * ROWS;
             let filter = FilterGradient {
