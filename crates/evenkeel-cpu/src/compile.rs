@@ -1,5 +1,6 @@
 //! From a function to steps: which kernel, which memory.
 
+use crate::bands::{Stage, form, read_whole};
 use crate::error::{Error, Result};
 use crate::fuse::{Fusion, Task, base_of};
 use crate::kernel::conv::{self, ConvShape};
@@ -7,7 +8,7 @@ use crate::kernel::matmul::MatMul;
 use crate::kernel::movement::{Gather, Movement, Strided};
 use crate::loops::{Loop, OutputKind};
 use crate::plan::{Life, place};
-use crate::program::{Program, Step};
+use crate::program::{Program, Schedule, Step};
 use evenkeel_graph::op::{Constant, Convolution, Distribution, Op, Window, matmul_extents};
 use evenkeel_graph::{DType, Function, Node, Tensor};
 use std::sync::Arc;
@@ -80,16 +81,24 @@ impl Program {
         check_donations(function, options)?;
         let nodes = function.nodes();
         let fusion = Fusion::new(function, options.fuse);
-        let mut steps: Vec<Step> = fusion.tasks(options.fuse).iter().map(|task| step(function, task)).collect();
-        let mut layout = Layout::new(function, options, &steps);
+        let steps: Vec<Step> = fusion.tasks(options.fuse).iter().map(|task| step(function, task)).collect();
+        let (mut steps, stages) = if options.fuse { form(steps, nodes) } else { whole(steps) };
+        let mut layout = Layout::new(function, options, &steps, &stages);
         layout.share(&mut steps, nodes);
         let (places, arena_bytes) = layout.place(&mut steps, nodes);
         // A probe: allocating for good would end the process where there is not enough.
         if Vec::<u8>::new().try_reserve_exact(arena_bytes).is_err() {
             return Err(Error::Memory { bytes: arena_bytes });
         }
-        Ok(Program::new(function.clone(), options.donations.clone(), steps, places, layout.copies, arena_bytes))
+        let schedule = Schedule { steps, stages };
+        Ok(Program::new(function.clone(), options.donations.clone(), schedule, places, layout.copies, arena_bytes))
     }
+}
+
+/// Every step a stage of its own.
+fn whole(steps: Vec<Step>) -> (Vec<Step>, Vec<Stage>) {
+    let stages = (0..steps.len()).map(|number| Stage { steps: number..number + 1, bands: 1 }).collect();
+    (steps, stages)
 }
 
 fn check_donations(function: &Function, options: &Options) -> Result<()> {
@@ -192,12 +201,19 @@ fn convolution(direction: Direction, geometry: &Convolution, dtype: DType) -> (K
         dilation: geometry.dilation,
         groups: geometry.groups,
     };
-    let scratch = match direction {
-        Direction::Forward => conv::forward_scratch(&shape, dtype.bytes()),
-        Direction::InputGradient => conv::input_gradient_scratch(&shape, dtype.bytes()),
-        Direction::WeightGradient => conv::weight_gradient_scratch(&shape, dtype.bytes()),
-    };
+    let scratch = direction.scratch(&shape, dtype);
     (Kernel::Convolution(direction, shape), scratch)
+}
+
+impl Direction {
+    /// Elements of scratch that a convolution in this direction takes.
+    pub(crate) fn scratch(self, shape: &ConvShape, dtype: DType) -> usize {
+        match self {
+            Direction::Forward => conv::forward_scratch(shape, dtype.bytes()),
+            Direction::InputGradient => conv::input_gradient_scratch(shape, dtype.bytes()),
+            Direction::WeightGradient => conv::weight_gradient_scratch(shape, dtype.bytes()),
+        }
+    }
 }
 
 /// Decides for every kept value where it lives.
@@ -211,17 +227,29 @@ struct Layout {
     read: Vec<Option<usize>>,
     /// Values that must be copied into outputs at the end of a run.
     copies: Vec<(usize, usize)>,
+    /// The stage of each step, and one more for the end of a run: memory is handed on between stages.
+    stage: Vec<usize>,
+    /// Values that a stage reads as a whole, band after band.
+    whole: Vec<Vec<usize>>,
 }
 
 impl Layout {
-    fn new(function: &Function, options: &Options, steps: &[Step]) -> Layout {
+    fn new(function: &Function, options: &Options, steps: &[Step], stages: &[Stage]) -> Layout {
         let nodes = function.nodes();
+        let numbered = stages.iter().enumerate();
+        let stage = numbered.flat_map(|(number, stage)| stage.steps.clone().map(move |_| number));
+        let whole = |stage: &Stage| match stage.bands {
+            1 => vec![],
+            _ => steps[stage.steps.clone()].iter().flat_map(|step| read_whole(step, nodes)).collect(),
+        };
         let mut layout = Layout {
             fixed: vec![None; nodes.len()],
             takes_over: vec![None; nodes.len()],
             written: vec![None; nodes.len()],
             read: vec![None; nodes.len()],
             copies: Vec::new(),
+            stage: stage.chain([stages.len()]).collect(),
+            whole: stages.iter().map(whole).collect(),
         };
         for (number, step) in steps.iter().enumerate() {
             for &value in &step.writes {
@@ -278,8 +306,12 @@ impl Layout {
         let Some(writes) = self.written[value] else { return false };
         match self.read[old] {
             None => true,
-            Some(reads) if reads < writes => true,
-            Some(reads) => reads == writes && reads_in_step(&steps[writes], old, value),
+            Some(reads) if self.stage[reads] < self.stage[writes] => true,
+            Some(reads) => {
+                reads == writes
+                    && !self.whole[self.stage[writes]].contains(&old)
+                    && reads_in_step(&steps[writes], old, value)
+            }
         }
     }
 
@@ -297,6 +329,7 @@ impl Layout {
                         self.fixed[old].is_none()
                             && self.written[old].is_some()
                             && self.read[old] == Some(number)
+                            && !self.whole[self.stage[number]].contains(&old)
                             && same(old)
                             && !given.contains(&old)
                             && reads_in_step(step, old, value)
@@ -332,7 +365,7 @@ impl Layout {
         let mut life_of: Vec<Option<usize>> = vec![None; nodes.len()];
         for (number, step) in steps.iter().enumerate() {
             for &value in &step.writes {
-                let last = self.read[value].unwrap_or(number).max(number);
+                let last = self.stage[self.read[value].unwrap_or(number).max(number)];
                 if self.fixed[value].is_some() {
                     continue;
                 }
@@ -345,15 +378,15 @@ impl Layout {
                 } else {
                     let bytes = nodes[value].shape.elements() * nodes[value].dtype.bytes();
                     life_of[value] = Some(lives.len());
-                    lives.push(Life { bytes, from: number, to: last });
+                    lives.push(Life { bytes, from: self.stage[number], to: last });
                 }
             }
         }
         let values = lives.len();
         lives.extend(steps.iter().enumerate().map(|(number, step)| Life {
             bytes: step.scratch_bytes,
-            from: number,
-            to: number,
+            from: self.stage[number],
+            to: self.stage[number],
         }));
         let (offsets, size) = place(&lives);
         for (step, &offset) in steps.iter_mut().zip(&offsets[values..]) {

@@ -4,8 +4,9 @@
 //!
 //! 1. `fuse` decides which values are kept in memory and which nodes run as one loop;
 //! 2. `loops` lowers each group to a loop nest with its axes merged and its work cut into chunks;
-//! 3. `plan` gives every value a place in one arena, so that a run allocates nothing and the peak is known;
-//! 4. `kernel` holds the loops that do the arithmetic.
+//! 3. `bands` finds steps that a thread can take a few samples through, one after the other, in its own cache;
+//! 4. `plan` gives every value a place in one arena, so that a run allocates nothing and the peak is known;
+//! 5. `kernel` holds the loops that do the arithmetic.
 //!
 //! Work is cut by shape alone, never by the number of threads: results are the same bits on 1, 2 or n threads. A program
 //! runs on the `rayon` pool it is called in.
@@ -24,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bands;
 mod compile;
 mod error;
 mod fuse;

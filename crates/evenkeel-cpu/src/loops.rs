@@ -24,6 +24,8 @@ pub(crate) struct Leaf {
     pub(crate) dtype: DType,
     /// One stride an axis of the nest.
     pub(crate) strides: Vec<usize>,
+    /// Whether position n of the first axis reads the n-th of equal blocks of the memory and no other.
+    pub(crate) local: bool,
 }
 
 /// One step of the loop body: `slots[to] = scalar(slots[from[0]], ..)`.
@@ -56,6 +58,8 @@ pub(crate) enum OutputKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Loop {
     pub(crate) compute: DType,
+    /// The loop space before axes were merged.
+    pub(crate) space: Vec<usize>,
     pub(crate) extents: Vec<usize>,
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) splats: Vec<f64>,
@@ -107,7 +111,12 @@ impl Loop {
             .leaves
             .iter()
             .zip(&nest.walks)
-            .map(|(view, strides)| Leaf { node: view.base, dtype: nodes[view.base].dtype, strides: strides.clone() })
+            .map(|(view, strides)| Leaf {
+                node: view.base,
+                dtype: nodes[view.base].dtype,
+                strides: strides.clone(),
+                local: is_local(&view.strides, &group.space, nodes[view.base].shape.elements()),
+            })
             .collect();
         let mut slots =
             Slots { leaves: leaves.len(), splats: &splats, iotas: group_iotas(group), body: vec![], next: 0 };
@@ -132,6 +141,7 @@ impl Loop {
             .collect();
         let mut result = Loop {
             compute: group.compute,
+            space: group.space.clone(),
             tiling: Tiling { slot_elements: 0, rows: 0, columns: 0, tiles: 0, chunk: 1, chunks: 0 },
             extents: nest.extents,
             leaves,
@@ -159,11 +169,7 @@ impl Loop {
         let total = outer * per_outer;
         // A reduction that keeps the first axis writes its own part of the result: chunks must not share a step of it.
         let aligned = self.outputs.iter().any(Output::keeps_first_axis);
-        let unit = match (aligned, rank) {
-            (false, _) => 1,
-            (true, 2) => columns.div_ceil(tile_columns.max(1)),
-            (true, _) => per_outer * self.extents[1..rank - 2].iter().product::<usize>(),
-        };
+        let unit = if aligned { self.unit(per_outer, tile_columns) } else { 1 };
         let elements: usize = self.extents.iter().product();
         let partial: usize = self.outputs.iter().map(Output::partial_elements).sum();
         let chunks = (elements / CHUNK_ELEMENTS).min(MAXIMAL_CHUNKS);
@@ -176,6 +182,58 @@ impl Loop {
             tiles: total,
             chunk,
             chunks: total.div_ceil(chunk),
+        }
+    }
+
+    /// The same nest cut into `bands` chunks of equal parts of the first axis of the loop space; `None` where tiles would not
+    /// fit into them well.
+    pub(crate) fn cut_into(&self, bands: usize) -> Option<Tiling> {
+        let rank = self.extents.len();
+        let (rows, columns) = (self.extents[rank - 2], self.extents[rank - 1]);
+        let outer: usize = self.extents[..rank - 2].iter().product();
+        if bands == 0 || !self.space.first()?.is_multiple_of(bands) || columns == 0 || rows == 0 || outer == 0 {
+            return None;
+        }
+        let slot_elements = self.tiling.slot_elements;
+        // Elements of a band, and the largest divisor of `extent` that `most` allows.
+        let band = outer * rows * columns / bands;
+        let divisor =
+            |extent: usize, most: usize| (1..=most.min(extent)).rev().find(|&part| extent.is_multiple_of(part));
+        let (tile_rows, tile_columns) = if columns >= slot_elements {
+            // Bands hold whole rows, or rows hold whole bands.
+            let piece = if band.is_multiple_of(columns) { slot_elements } else { divisor(band, slot_elements)? };
+            if !band.is_multiple_of(columns) && !columns.is_multiple_of(band) {
+                return None;
+            }
+            (1, piece)
+        } else {
+            let band_rows = if band.is_multiple_of(columns) { band / columns } else { return None };
+            // Where a band holds whole outer steps, tiles may end with their rows.
+            let most = (slot_elements / columns).max(1);
+            (if band_rows.is_multiple_of(rows) { most.min(rows) } else { divisor(band_rows, most)? }, columns)
+        };
+        if tile_rows * tile_columns * 4 < slot_elements.min(band) {
+            return None;
+        }
+        let per_outer = rows.div_ceil(tile_rows) * columns.div_ceil(tile_columns);
+        let tiles = outer * per_outer;
+        let aligned = self.outputs.iter().any(Output::keeps_first_axis);
+        let chunk = tiles.is_multiple_of(bands).then_some(tiles / bands)?;
+        if aligned && !chunk.is_multiple_of(self.unit(per_outer, tile_columns)) {
+            return None;
+        }
+        let partial: usize = self.outputs.iter().map(Output::partial_elements).sum();
+        if partial * bands > MAXIMAL_PARTIALS {
+            return None;
+        }
+        Some(Tiling { slot_elements, rows: tile_rows, columns: tile_columns, tiles, chunk, chunks: bands })
+    }
+
+    /// Tiles that make up one step of the first axis of the nest.
+    fn unit(&self, per_outer: usize, tile_columns: usize) -> usize {
+        match self.extents.len() {
+            2 => self.extents[1].div_ceil(tile_columns.max(1)),
+            rank => per_outer * self.extents[1..rank - 2].iter().product::<usize>(),
         }
     }
 
@@ -202,7 +260,21 @@ impl Loop {
     }
 }
 
+/// Whether position n of the first axis of `space` reads the n-th of equal blocks of `elements`, and no other.
+fn is_local(strides: &[usize], space: &[usize], elements: usize) -> bool {
+    let (Some((&samples, inner)), Some((&step, rest))) = (space.split_first(), strides.split_first()) else {
+        return false;
+    };
+    let reach: usize = inner.iter().zip(rest).map(|(&extent, &stride)| extent.saturating_sub(1) * stride).sum();
+    samples > 0 && step * samples == elements && reach < step.max(1)
+}
+
 impl Output {
+    /// Whether elements are combined on their way out.
+    pub(crate) fn is_reduction(&self) -> bool {
+        matches!(self.kind, OutputKind::Reduce { .. })
+    }
+
     /// Whether it is a reduction each step of the first axis has a part of its own in.
     pub(crate) fn keeps_first_axis(&self) -> bool {
         matches!(&self.kind, OutputKind::Reduce { strides, .. } if strides[0] != 0)
@@ -362,7 +434,10 @@ impl Slots<'_> {
             for (place, source) in operands.iter().enumerate() {
                 from[place] = self.slot(source, &at);
             }
-            // Elementwise functions may write where they read, so an operand's slot is free for the result.
+            at[number] =
+                if last_use[number] == usize::MAX { self.fresh() } else { free.pop().unwrap_or_else(|| self.fresh()) };
+            // Operands nobody reads any more are free from the next instruction on: none writes where it reads, which lets
+            // the compiler take many elements at once.
             for (place, source) in operands.iter().enumerate() {
                 if let Source::Instruction(operand) = source
                     && last_use[*operand] == number
@@ -371,8 +446,6 @@ impl Slots<'_> {
                     free.push(at[*operand]);
                 }
             }
-            at[number] =
-                if last_use[number] == usize::MAX { self.fresh() } else { free.pop().unwrap_or_else(|| self.fresh()) };
             self.body.push(Instruction { scalar: *scalar, to: at[number], from });
         }
         let mut taken: Vec<usize> = Vec::new();

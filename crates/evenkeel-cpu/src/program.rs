@@ -1,13 +1,18 @@
 //! A compiled program and its runs.
 
+use crate::bands::Stage;
 use crate::compile::{Direction, Kernel, Place};
 use crate::error::{Error, Result};
 use crate::fuse::base_of;
+use crate::kernel::conv::ConvShape;
 use crate::kernel::fused::{self, Memory};
 use crate::kernel::rows::{slice, slice_mut};
-use crate::kernel::{conv, random, rows, window};
+use crate::kernel::{alone, conv, random, rows, window};
+use evenkeel_graph::op::Window;
 use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Data, Function, Shape, Tensor};
+use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 /// One kernel with the values it reads and writes.
 #[derive(Clone, Debug)]
@@ -20,6 +25,23 @@ pub(crate) struct Step {
     pub(crate) scratch: usize,
 }
 
+/// All steps in their order, and how they are taken together.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) stages: Vec<Stage>,
+}
+
+/// The part of a step that one band of samples is.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    band: usize,
+    bands: usize,
+}
+
+/// A step as a whole.
+const WHOLE: Part = Part { band: 0, bands: 1 };
+
 /// One cache line; the arena is made of them so that every buffer starts on one.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -30,11 +52,14 @@ pub struct Program {
     pub(crate) function: Function,
     donations: Vec<(usize, usize)>,
     pub(crate) steps: Vec<Step>,
+    stages: Vec<Stage>,
     places: Vec<Place>,
     copies: Vec<(usize, usize)>,
     arena_bytes: usize,
     /// Made at the first run.
     arena: Vec<Line>,
+    /// Scratch for one band; as many as ever ran at once.
+    band_scratch: Mutex<Vec<Vec<Line>>>,
 }
 
 /// How an input is given to [`Program::run`].
@@ -50,12 +75,14 @@ impl Program {
     pub(crate) fn new(
         function: Function,
         donations: Vec<(usize, usize)>,
-        steps: Vec<Step>,
+        schedule: Schedule,
         places: Vec<Place>,
         copies: Vec<(usize, usize)>,
         arena_bytes: usize,
     ) -> Program {
-        Program { function, donations, steps, places, copies, arena_bytes, arena: Vec::new() }
+        let Schedule { steps, stages } = schedule;
+        let (arena, band_scratch) = (Vec::new(), Mutex::default());
+        Program { function, donations, steps, stages, places, copies, arena_bytes, arena, band_scratch }
     }
 
     /// The function this program computes.
@@ -86,14 +113,67 @@ impl Program {
     /// When a tensor is not shaped as compiled, or an input is donated that was not compiled so. Nothing was written then.
     pub fn run(&mut self, inputs: &[Input<'_>], outputs: &mut [Tensor]) -> Result<()> {
         let memory = self.prepare(inputs, outputs)?;
-        for step in 0..self.steps.len() {
-            self.run_step(step, &memory);
+        for stage in &self.stages {
+            if stage.bands == 1 {
+                stage.steps.clone().for_each(|step| self.run_step(step, &memory));
+            } else {
+                self.run_bands(stage, &memory);
+            }
         }
         self.finish(&memory);
         Ok(())
     }
 
-    /// Checks a call and finds the memory of every value.
+    #[cfg(test)]
+    pub(crate) fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// Takes one band of samples after the other through the steps of a stage.
+    fn run_bands(&self, stage: &Stage, memory: &[Memory]) {
+        let lines = self.steps[stage.steps.clone()].iter().map(|step| self.band_scratch_bytes(step, stage.bands)).max();
+        let lines = lines.unwrap_or(0).div_ceil(size_of::<Line>());
+        (0..stage.bands).into_par_iter().with_max_len(1).for_each(|band| {
+            let part = Part { band, bands: stage.bands };
+            // A poisoned lock only says that another band panicked; what it guards is scratch.
+            let pool = || self.band_scratch.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut scratch = pool().pop().unwrap_or_default();
+            if scratch.len() < lines {
+                scratch.resize(lines, Line([0; 64]));
+            }
+            alone(|| {
+                for step in stage.steps.clone() {
+                    self.run_part(step, part, memory, Memory(scratch.as_mut_ptr().cast()));
+                }
+            });
+            pool().push(scratch);
+        });
+        for step in stage.steps.clone() {
+            if let Kernel::Loop(nest) = &self.steps[step].kernel {
+                let outputs: Vec<Memory> = nest.outputs.iter().map(|output| memory[output.node]).collect();
+                // SAFETY: as in `run_part`, and all bands are done.
+                unsafe { fused::finish(nest, &outputs, self.scratch_of(step, memory)) };
+            }
+        }
+    }
+
+    /// Bytes of scratch one band of a step takes beside the arena.
+    fn band_scratch_bytes(&self, step: &Step, bands: usize) -> usize {
+        match &step.kernel {
+            Kernel::Convolution(direction, shape) => {
+                let dtype = self.function.nodes()[step.writes[0]].dtype;
+                direction.scratch(&ConvShape { batch: shape.batch / bands, ..shape.clone() }, dtype) * dtype.bytes()
+            }
+            _ => 0,
+        }
+    }
+
+    /// The scratch of a step in the arena.
+    fn scratch_of(&self, step: usize, memory: &[Memory]) -> Memory {
+        memory[self.places.len() + self.function.outputs().len() + step]
+    }
+
+    /// Checks a call and finds the memory of every value, then of every output, then of every step's scratch.
     pub(crate) fn prepare(&mut self, inputs: &[Input<'_>], outputs: &mut [Tensor]) -> Result<Vec<Memory>> {
         let count =
             |what, expected, got| if expected == got { Ok(()) } else { Err(Error::Count { what, expected, got }) };
@@ -142,23 +222,35 @@ impl Program {
                 })
             })
             .chain(outputs.iter().map(|&output| Memory(output)))
+            // Within the arena, by the plan.
+            .chain(self.steps.iter().map(|step| Memory(arena.wrapping_add(step.scratch))))
             .collect())
     }
 
-    pub(crate) fn run_step(&mut self, number: usize, memory: &[Memory]) {
+    pub(crate) fn run_step(&self, number: usize, memory: &[Memory]) {
+        let scratch = self.scratch_of(number, memory);
+        if let Kernel::Loop(nest) = &self.steps[number].kernel {
+            let leaves: Vec<Memory> = nest.leaves.iter().map(|leaf| memory[leaf.node]).collect();
+            let outputs: Vec<Memory> = nest.outputs.iter().map(|output| memory[output.node]).collect();
+            // SAFETY: the plan gave every value memory of its shape and type, kept what is read apart from what is
+            // written (or marked the store as deferred), and the scratch apart from both.
+            unsafe { fused::run(nest, &leaves, &outputs, scratch) };
+        } else {
+            self.run_part(number, WHOLE, memory, scratch);
+        }
+    }
+
+    /// Runs the part of a step that one band is; `scratch` is for kernels that are not loops.
+    fn run_part(&self, number: usize, part: Part, memory: &[Memory], scratch: Memory) {
         let step = &self.steps[number];
-        let scratch = Memory(self.arena.as_mut_ptr().cast::<u8>().wrapping_add(step.scratch));
         let dtype = self.function.nodes()[step.writes[0]].dtype;
         match &step.kernel {
             Kernel::Loop(nest) => {
                 let leaves: Vec<Memory> = nest.leaves.iter().map(|leaf| memory[leaf.node]).collect();
                 let outputs: Vec<Memory> = nest.outputs.iter().map(|output| memory[output.node]).collect();
-                // SAFETY: the plan gave every value memory of its shape and type, kept what is read apart from what is
-                // written (or marked the store as deferred), and the scratch apart from both.
-                unsafe {
-                    let partials = slice_mut::<f64>(scratch, nest.partial_elements());
-                    fused::run(nest, &leaves, &outputs, partials);
-                }
+                // SAFETY: as in `run_step`; the loop is cut into as many chunks as there are bands, and what this stage
+                // writes elsewhere is read at the samples of this band only.
+                unsafe { fused::run_chunk(nest, &leaves, &outputs, self.scratch_of(number, memory), part.band) };
             }
             Kernel::Move(_) => match dtype.bytes() {
                 1 => self.run_movement::<u8>(number, memory),
@@ -167,12 +259,12 @@ impl Program {
             },
             Kernel::ArgMax { .. } | Kernel::WindowArgMax(_) => {
                 match self.function.nodes()[self.operand(number, 0)].dtype {
-                    DType::F32 => self.run_opaque::<f32>(number, memory, scratch),
-                    _ => self.run_opaque::<f64>(number, memory, scratch),
+                    DType::F32 => self.run_opaque::<f32>(number, part, memory, scratch),
+                    _ => self.run_opaque::<f64>(number, part, memory, scratch),
                 }
             }
-            _ if dtype == DType::F32 => self.run_opaque::<f32>(number, memory, scratch),
-            _ => self.run_opaque::<f64>(number, memory, scratch),
+            _ if dtype == DType::F32 => self.run_opaque::<f32>(number, part, memory, scratch),
+            _ => self.run_opaque::<f64>(number, part, memory, scratch),
         }
     }
 
@@ -198,20 +290,32 @@ impl Program {
         }
     }
 
-    fn run_opaque<T: kernel_types::Number>(&self, number: usize, memory: &[Memory], scratch: Memory) {
+    fn run_opaque<T: kernel_types::Number>(&self, number: usize, part: Part, memory: &[Memory], scratch: Memory) {
         let step = &self.steps[number];
-        let elements = |value: usize| self.function.nodes()[value].shape.elements();
+        let Part { band, bands } = part;
+        // The memory and the elements of a value, or of the samples of this band.
+        let whole = |value: usize| (memory[value], self.function.nodes()[value].shape.elements());
+        let cut = |value: usize| {
+            let (memory, elements) = whole(value);
+            let bytes = elements / bands * self.function.nodes()[value].dtype.bytes();
+            (Memory(memory.pointer::<u8>().wrapping_add(band * bytes)), elements / bands)
+        };
+        let samples = |batch: usize| batch / bands;
         // SAFETY: the plan gave every value memory of its shape and type, apart from all others alive at this step.
-        let read = |place: usize| unsafe { slice::<T>(memory[step.reads[place]], elements(step.reads[place])) };
+        let read = |place: usize| unsafe { slice::<T>(cut(step.reads[place]).0, cut(step.reads[place]).1) };
+        // SAFETY: as above.
+        let read_whole = |place: usize| unsafe { slice::<T>(whole(step.reads[place]).0, whole(step.reads[place]).1) };
         // SAFETY: as above; keys, taps and indices are i32 by construction.
-        let integers = |place: usize| unsafe { slice::<i32>(memory[step.reads[place]], elements(step.reads[place])) };
-        let result = step.writes[0];
-        // SAFETY: as above; each kernel calls exactly one of the two.
-        let write = || unsafe { slice_mut::<T>(memory[result], elements(result)) };
+        let integers = |place: usize| unsafe { slice::<i32>(cut(step.reads[place]).0, cut(step.reads[place]).1) };
+        let (target, elements) = cut(step.writes[0]);
+        // SAFETY: as above; each kernel calls exactly one of the two, and bands are disjoint.
+        let write = || unsafe { slice_mut::<T>(target, elements) };
         // SAFETY: as above.
-        let write_positions = || unsafe { slice_mut::<i32>(memory[result], elements(result)) };
-        // SAFETY: as above.
-        let scratch = || unsafe { slice_mut::<T>(scratch, step.scratch_bytes / size_of::<T>()) };
+        let write_positions = || unsafe { slice_mut::<i32>(target, elements) };
+        let window = |window: &Window| {
+            let [batch, height, width, channels] = window.input;
+            Window { input: [samples(batch), height, width, channels], ..window.clone() }
+        };
         match &step.kernel {
             Kernel::Loop(_) | Kernel::Move(_) => {}
             Kernel::ScatterAdd(geometry) => geometry.add(read(0), integers(1), write()),
@@ -221,22 +325,28 @@ impl Program {
                     random::fill(*distribution, Key::from_words(words), write());
                 }
             }
-            Kernel::MatMul(product) => product.run(read(0), read(1), write(), scratch()),
+            Kernel::MatMul(product) => {
+                // SAFETY: as above.
+                let scratch = unsafe { slice_mut::<T>(scratch, product.scratch_elements()) };
+                product.run(read(0), read(1), write(), scratch);
+            }
             Kernel::Convolution(direction, shape) => {
-                let run = match direction {
-                    Direction::Forward => conv::forward::<T>,
-                    Direction::InputGradient => conv::input_gradient::<T>,
-                    Direction::WeightGradient => conv::weight_gradient::<T>,
-                };
-                run(shape, read(0), read(1), write(), scratch());
+                let shape = ConvShape { batch: samples(shape.batch), ..shape.clone() };
+                // SAFETY: as above; a band's scratch is as large as its shape needs.
+                let scratch = unsafe { slice_mut::<T>(scratch, direction.scratch(&shape, T::DTYPE)) };
+                match direction {
+                    Direction::Forward => conv::forward(&shape, read(0), read_whole(1), write(), scratch),
+                    Direction::InputGradient => conv::input_gradient(&shape, read(0), read_whole(1), write(), scratch),
+                    Direction::WeightGradient => conv::weight_gradient(&shape, read(0), read(1), write(), scratch),
+                }
             }
             Kernel::LogSumExp { columns } => rows::log_sum_exp(read(0), *columns, write()),
             Kernel::ArgMax { columns } => rows::argmax(read(0), *columns, write_positions()),
-            Kernel::WindowSum(geometry) => window::sum(geometry, read(0), write()),
-            Kernel::WindowSpread(geometry) => window::spread(geometry, read(0), write()),
-            Kernel::WindowArgMax(geometry) => window::argmax(geometry, read(0), write_positions()),
-            Kernel::WindowTake(geometry) => window::take(geometry, read(0), integers(1), write()),
-            Kernel::WindowPut(geometry) => window::put(geometry, read(0), integers(1), write()),
+            Kernel::WindowSum(geometry) => window::sum(&window(geometry), read(0), write()),
+            Kernel::WindowSpread(geometry) => window::spread(&window(geometry), read(0), write()),
+            Kernel::WindowArgMax(geometry) => window::argmax(&window(geometry), read(0), write_positions()),
+            Kernel::WindowTake(geometry) => window::take(&window(geometry), read(0), integers(1), write()),
+            Kernel::WindowPut(geometry) => window::put(&window(geometry), read(0), integers(1), write()),
         }
     }
 

@@ -3,10 +3,12 @@
 
 use super::instruction_set::dispatch;
 use super::real::Real;
-use crate::fuse::Scalar;
+use super::reduction::{identity, join};
+use super::rows::{slice, slice_mut};
+use super::{elementwise, reduction};
 use crate::loops::{Loop, OutputKind, Tile};
 use evenkeel_graph::DType;
-use evenkeel_graph::op::{Binary, Comparison, Reduction, Unary};
+use evenkeel_graph::op::Reduction;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -26,54 +28,62 @@ unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
-/// Elements handled at once, so that loads come before stores whatever aliases.
-const LANES: usize = 16;
-
-/// Runs `nest` with its leaves' and outputs' memory.
+/// Runs `nest` with its leaves' and outputs' memory: all its chunks, then what combines them.
 ///
 /// # Safety
 /// Each leaf must be readable at every place its strides reach, each output writable over its whole shape. Outputs
 /// overlap no other output, and no leaf unless they are the same dense memory and the store is deferred. `partials` has
-/// room for `nest.partial_elements()`.
-pub(crate) unsafe fn run(nest: &Loop, leaves: &[Memory], outputs: &[Memory], partials: &mut [f64]) {
+/// room for `nest.partial_elements()` of f64.
+pub(crate) unsafe fn run(nest: &Loop, leaves: &[Memory], outputs: &[Memory], partials: Memory) {
+    // SAFETY: the caller's promise; chunks write disjoint parts.
+    let chunk = |chunk: usize| unsafe { run_chunk(nest, leaves, outputs, partials, chunk) };
+    match nest.tiling.chunks {
+        0 => {}
+        1 => chunk(0),
+        chunks => (0..chunks).into_par_iter().for_each(chunk),
+    }
+    // SAFETY: all chunks are done.
+    unsafe { finish(nest, outputs, partials) };
+}
+
+/// Runs one chunk. All of them, in any order, and then [`finish`] are a run.
+///
+/// # Safety
+/// As [`run`]; no two threads run the same chunk at once.
+pub(crate) unsafe fn run_chunk(nest: &Loop, leaves: &[Memory], outputs: &[Memory], partials: Memory, chunk: usize) {
+    let per_chunk: usize = nest.outputs.iter().map(|output| output.partial_elements()).sum();
+    // SAFETY: the partial results of this chunk lie within those of all chunks and belong to nobody else.
+    let partial = unsafe {
+        slice_mut::<f64>(Memory(partials.pointer::<f64>().wrapping_add(chunk * per_chunk).cast()), per_chunk)
+    };
     match nest.compute {
-        // SAFETY: the caller's promise.
-        DType::F32 => unsafe { run_as::<f32>(nest, leaves, outputs, partials) },
-        // SAFETY: the caller's promise.
-        _ => unsafe { run_as::<f64>(nest, leaves, outputs, partials) },
+        DType::F32 => {
+            dispatch!(chunk_body::<f32>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, partial: &mut [f64]));
+        }
+        _ => {
+            dispatch!(chunk_body::<f64>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, partial: &mut [f64]));
+        }
     }
 }
 
-unsafe fn run_as<T: Real>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], partials: &mut [f64]) {
-    let per_chunk: usize = nest.outputs.iter().map(|output| output.partial_elements()).sum();
-    if per_chunk == 0 {
-        let all = |chunk: usize| {
-            let mut none: [f64; 0] = [];
-            let none: &mut [f64] = &mut none;
-            dispatch!(chunk_body::<T>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, none: &mut [f64]));
-        };
-        match nest.tiling.chunks {
-            0 => {}
-            1 => all(0),
-            chunks => (0..chunks).into_par_iter().for_each(all),
-        }
-    } else {
-        let partials = &mut partials[..per_chunk * nest.tiling.chunks];
-        let one = |(chunk, partial): (usize, &mut [f64])| {
-            dispatch!(chunk_body::<T>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, partial: &mut [f64]));
-        };
-        if nest.tiling.chunks == 1 {
-            one((0, partials));
-        } else {
-            partials.par_chunks_mut(per_chunk).enumerate().for_each(one);
+/// Combines what the chunks found.
+///
+/// # Safety
+/// As [`run`], after every chunk has run.
+pub(crate) unsafe fn finish(nest: &Loop, outputs: &[Memory], partials: Memory) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let partials = slice::<f64>(partials, nest.partial_elements());
+        match nest.compute {
+            DType::F32 => combine::<f32>(nest, outputs, partials),
+            _ => combine::<f64>(nest, outputs, partials),
         }
     }
-    // SAFETY: all chunks are done, and the outputs are writable as the caller promised.
-    unsafe { combine::<T>(nest, outputs, partials, per_chunk) };
 }
 
 /// Adds up the chunks' parts in their order and stores the results of reductions over the first axis.
-unsafe fn combine<T: Real>(nest: &Loop, outputs: &[Memory], partials: &[f64], per_chunk: usize) {
+unsafe fn combine<T: Real>(nest: &Loop, outputs: &[Memory], partials: &[f64]) {
+    let per_chunk: usize = nest.outputs.iter().map(|output| output.partial_elements()).sum();
     let mut offset = 0;
     for (output, memory) in nest.outputs.iter().zip(outputs) {
         let OutputKind::Reduce { kind, elements, .. } = &output.kind else { continue };
@@ -100,26 +110,12 @@ unsafe fn combine<T: Real>(nest: &Loop, outputs: &[Memory], partials: &[f64], pe
     }
 }
 
-fn identity(kind: Reduction) -> f64 {
-    match kind {
-        Reduction::Sum => 0.0,
-        Reduction::Maximum => f64::NEG_INFINITY,
-    }
-}
-
-#[inline(always)]
-fn join(kind: Reduction, a: f64, b: f64) -> f64 {
-    match kind {
-        Reduction::Sum => a + b,
-        Reduction::Maximum => Binary::Maximum.evaluate(a, b),
-    }
-}
-
 thread_local! {
     /// Slots of the tile in work and accumulators of kept rows; grows once and is used again.
     static WORKSPACE: RefCell<Workspace> = const { RefCell::new(Workspace { slots: Vec::new(), sums: Vec::new() }) };
 }
 
+#[derive(Default)]
 struct Workspace {
     slots: Vec<f64>,
     sums: Vec<f64>,
@@ -138,13 +134,13 @@ enum Access {
 
 #[inline(always)]
 unsafe fn chunk_body<T: Real>(nest: &Loop, leaves: &[Memory], outputs: &[Memory], chunk: usize, partial: &mut [f64]) {
-    WORKSPACE.with(|workspace| {
-        // A kernel never calls another one on its thread while it holds the workspace.
-        let mut workspace = workspace.borrow_mut();
-        let Workspace { slots, sums } = &mut *workspace;
-        // SAFETY: the caller's promise.
-        unsafe { chunk_with::<T>(nest, leaves, outputs, chunk, partial, slots, sums) }
-    });
+    // Taken out and put back rather than borrowed: the body would end up in a closure, which is not compiled for the
+    // instruction set of its caller.
+    let mut workspace = WORKSPACE.take();
+    let Workspace { slots, sums } = &mut workspace;
+    // SAFETY: the caller's promise.
+    unsafe { chunk_with::<T>(nest, leaves, outputs, chunk, partial, slots, sums) };
+    WORKSPACE.set(workspace);
 }
 
 #[inline(always)]
@@ -157,6 +153,7 @@ unsafe fn chunk_with<T: Real>(
     slots: &mut Vec<f64>,
     sums: &mut Vec<f64>,
 ) {
+    let (execute, reduce) = (elementwise::compiled::<T>(), reduction::compiled::<T>());
     let elements = nest.tiling.slot_elements;
     // f64 elements that hold one slot of T.
     let stride = elements * size_of::<T>() / 8;
@@ -241,8 +238,8 @@ unsafe fn chunk_with<T: Real>(
         }
         for step in &nest.body {
             let [a, b, c] = step.from;
-            // SAFETY: every slot holds at least `count` elements.
-            unsafe { execute::<T>(step.scalar, count, at[step.to], at[a], at[b], at[c]) };
+            // SAFETY: every slot holds at least `count` elements, and no instruction writes where it reads.
+            unsafe { execute(step.scalar, count, at[step.to], [at[a], at[b], at[c]]) };
         }
         let (mut shared, mut own) = (0, 0);
         for (output, memory) in nest.outputs.iter().zip(outputs) {
@@ -264,8 +261,9 @@ unsafe fn chunk_with<T: Real>(
                         shared += elements;
                         &mut partial[shared - elements..shared][place..]
                     };
+                    let strides = [strides[rank - 2], strides[rank - 1]];
                     // SAFETY: the slot holds the tile.
-                    unsafe { reduce::<T>(*kind, &strides[rank - 2..], tile, at[output.slot], into) };
+                    unsafe { reduce(*kind, strides, tile, at[output.slot], into) };
                 }
             }
         }
@@ -416,180 +414,5 @@ unsafe fn positions<T: Real>(nest: &Loop, axis: usize, tile: Tile, to: *mut T) {
             // SAFETY: the slot holds the tile.
             unsafe { to.add(row * tile.columns + column).write(T::of(position as f64)) };
         }
-    }
-}
-
-/// Combines a tile into the sums of its rows or columns.
-#[inline(always)]
-unsafe fn reduce<T: Real>(kind: Reduction, strides: &[usize], tile: Tile, from: *const T, into: &mut [f64]) {
-    let [row_stride, column_stride] = [strides[0], strides[1]];
-    if column_stride == 0 {
-        for row in 0..tile.rows {
-            // SAFETY: the slot holds the tile.
-            let total = unsafe { total::<T>(kind, from.add(row * tile.columns), tile.columns) };
-            into[row * row_stride] = join(kind, into[row * row_stride], total);
-        }
-    } else if row_stride == 0 && kind == Reduction::Sum {
-        // The rows of a tile add up in the loop's own type, tiles in f64: short sums, then exact ones.
-        for start in (0..tile.columns).step_by(LANES) {
-            let width = LANES.min(tile.columns - start);
-            let mut sums = [T::ZERO; LANES];
-            for row in 0..tile.rows {
-                // SAFETY: the slot holds the tile.
-                let line = unsafe { from.add(row * tile.columns + start) };
-                if width == LANES {
-                    // SAFETY: `LANES` elements are left in this row.
-                    let line = unsafe { line.cast::<[T; LANES]>().read_unaligned() };
-                    for lane in 0..LANES {
-                        sums[lane] += line[lane];
-                    }
-                } else {
-                    for (lane, sum) in sums.iter_mut().enumerate().take(width) {
-                        // SAFETY: `width` elements are left in this row.
-                        *sum += unsafe { line.add(lane).read() };
-                    }
-                }
-            }
-            for (lane, sum) in sums.iter().enumerate().take(width) {
-                into[(start + lane) * column_stride] += sum.f64();
-            }
-        }
-    } else {
-        for row in 0..tile.rows {
-            for column in 0..tile.columns {
-                // SAFETY: the slot holds the tile.
-                let value = unsafe { from.add(row * tile.columns + column).read() }.f64();
-                let place = row * row_stride + column * column_stride;
-                into[place] = join(kind, into[place], value);
-            }
-        }
-    }
-}
-
-/// Combines a row.
-#[inline(always)]
-unsafe fn total<T: Real>(kind: Reduction, from: *const T, count: usize) -> f64 {
-    let mut result = identity(kind);
-    let mut start = 0;
-    if kind == Reduction::Sum && count >= LANES {
-        let mut sums = [T::ZERO; LANES];
-        while start + LANES <= count {
-            // SAFETY: `LANES` elements are left.
-            let line = unsafe { from.add(start).cast::<[T; LANES]>().read_unaligned() };
-            for lane in 0..LANES {
-                sums[lane] += line[lane];
-            }
-            start += LANES;
-        }
-        result = sums.iter().fold(result, |total, sum| total + sum.f64());
-    }
-    for element in start..count {
-        // SAFETY: the caller's slot holds `count`.
-        result = join(kind, result, unsafe { from.add(element).read() }.f64());
-    }
-    result
-}
-
-/// Applies one function to whole slots. Loads of a group of lanes come before its stores, so slots may be the same.
-#[inline(always)]
-unsafe fn map<T: Real>(count: usize, to: *mut T, x: [*mut T; 3], f: impl Fn(T, T, T) -> T) {
-    let mut start = 0;
-    while start + LANES <= count {
-        // SAFETY: `LANES` elements are left in every slot.
-        unsafe {
-            let a = x[0].add(start).cast::<[T; LANES]>().read_unaligned();
-            let b = x[1].add(start).cast::<[T; LANES]>().read_unaligned();
-            let c = x[2].add(start).cast::<[T; LANES]>().read_unaligned();
-            let mut result = [T::ZERO; LANES];
-            for lane in 0..LANES {
-                result[lane] = f(a[lane], b[lane], c[lane]);
-            }
-            to.add(start).cast::<[T; LANES]>().write_unaligned(result);
-        }
-        start += LANES;
-    }
-    for element in start..count {
-        // SAFETY: `count` elements are in every slot.
-        unsafe {
-            let result = f(x[0].add(element).read(), x[1].add(element).read(), x[2].add(element).read());
-            to.add(element).write(result);
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn execute<T: Real>(scalar: Scalar, count: usize, to: *mut T, a: *mut T, b: *mut T, c: *mut T) {
-    let mask = |truth: bool| if truth { T::ONE } else { T::ZERO };
-    macro_rules! apply {
-        (|$x:ident| $result:expr) => {
-            // SAFETY: the caller's slots hold `count`.
-            unsafe { map(count, to, [a, a, a], |$x: T, _, _| $result) }
-        };
-        (|$x:ident, $y:ident| $result:expr) => {
-            // SAFETY: the caller's slots hold `count`.
-            unsafe { map(count, to, [a, b, b], |$x: T, $y: T, _| $result) }
-        };
-    }
-    // A macro and no function with a closure, which might not be inlined and then miss the instruction set.
-    macro_rules! lanes {
-        (|$x:ident| $result:expr) => {
-            for start in (0..count).step_by(LANES) {
-                let width = LANES.min(count - start);
-                let mut $x = [T::ONE; LANES];
-                // SAFETY: the caller's slots hold `count`, of which `width` are left.
-                unsafe {
-                    std::ptr::copy_nonoverlapping(a.add(start), $x.as_mut_ptr(), width);
-                    let result = $result;
-                    std::ptr::copy_nonoverlapping(result.as_ptr(), to.add(start), width);
-                }
-            }
-        };
-    }
-    match scalar {
-        Scalar::Copy => apply!(|x| x),
-        Scalar::Whole => apply!(|x| T::of(f64::from(x.f64() as i32))),
-        Scalar::Truth => apply!(|x| mask(x != T::ZERO)),
-        Scalar::Unary(unary) => match unary {
-            Unary::Negate => apply!(|x| -x),
-            Unary::Exp => lanes!(|x| T::exp(x)),
-            Unary::Expm1 => lanes!(|x| T::expm1(x)),
-            Unary::Log => lanes!(|x| T::log(x)),
-            Unary::Log1p => lanes!(|x| T::log1p(x)),
-            Unary::Sqrt => apply!(|x| x.sqrt()),
-            Unary::Rsqrt => apply!(|x| T::ONE / x.sqrt()),
-            Unary::Tanh => lanes!(|x| T::tanh(x)),
-            Unary::Sigmoid => lanes!(|x| T::sigmoid(x)),
-            Unary::Erf => lanes!(|x| T::erf(x)),
-            Unary::Abs => apply!(|x| x.abs()),
-            Unary::Sign => apply!(|x| if x > T::ZERO {
-                T::ONE
-            } else if x < T::ZERO {
-                -T::ONE
-            } else {
-                x
-            }),
-            Unary::Sin => lanes!(|x| T::sin(x)),
-            Unary::Cos => lanes!(|x| T::cos(x)),
-            Unary::Power(exponent) => lanes!(|x| T::power(x, exponent)),
-        },
-        Scalar::Binary(binary) => match binary {
-            Binary::Add => apply!(|x, y| x + y),
-            Binary::Subtract => apply!(|x, y| x - y),
-            Binary::Multiply => apply!(|x, y| x * y),
-            Binary::Divide => apply!(|x, y| x / y),
-            Binary::Maximum => apply!(|x, y| if x > y || x.is_nan() { x } else { y }),
-            Binary::Minimum => apply!(|x, y| if x < y || x.is_nan() { x } else { y }),
-            Binary::Power => apply!(|x, y| T::of(libm::pow(x.f64(), y.f64()))),
-        },
-        Scalar::Compare(comparison) => match comparison {
-            Comparison::Greater => apply!(|x, y| mask(x > y)),
-            Comparison::Less => apply!(|x, y| mask(x < y)),
-            Comparison::Equal => apply!(|x, y| mask(x == y)),
-            Comparison::GreaterOrEqual => apply!(|x, y| mask(x >= y)),
-            Comparison::LessOrEqual => apply!(|x, y| mask(x <= y)),
-            Comparison::NotEqual => apply!(|x, y| mask(x != y)),
-        },
-        // SAFETY: the caller's slots hold `count`.
-        Scalar::Select => unsafe { map(count, to, [a, b, c], |m, x, y| if m != T::ZERO { x } else { y }) },
     }
 }

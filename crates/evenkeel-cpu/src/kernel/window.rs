@@ -131,7 +131,7 @@ impl Plan {
             return;
         }
         let rows = UNIT_ELEMENTS.div_ceil(row);
-        if result.len() <= rows * row {
+        if result.len() <= rows * row || super::is_alone() {
             f(0, result);
         } else {
             result.par_chunks_mut(rows * row).enumerate().for_each(|(unit, part)| f(unit * rows, part));

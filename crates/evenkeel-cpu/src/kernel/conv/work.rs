@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::kernel::is_alone;
 use rayon::prelude::*;
 
 use super::kernels::Real;
@@ -45,7 +46,7 @@ impl<T> Shared<T> {
 
 /// Does `task` for every number below `tasks`: in parallel, unless `work` (in multiply-adds) is small.
 pub(super) fn each(work: usize, tasks: usize, task: impl Fn(usize) + Sync + Send) {
-    if work < FORK || tasks < 2 {
+    if work < FORK || tasks < 2 || is_alone() {
         (0..tasks).for_each(task);
     } else {
         (0..tasks).into_par_iter().with_max_len(1).for_each(task);

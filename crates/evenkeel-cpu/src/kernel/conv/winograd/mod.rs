@@ -31,6 +31,7 @@ pub(super) use correlate::Filtering;
 pub(super) use transform::Transforms;
 pub(super) use weight_gradient::FilteringWeights;
 
+use crate::kernel::is_alone;
 use rayon::prelude::*;
 
 use super::geometry::ConvShape;
@@ -79,7 +80,7 @@ fn spread(len: usize) -> usize {
 
 /// Does `task` for the parts `0..parts`, in parallel or one after the other.
 fn in_parts(parallel: bool, parts: usize, task: impl Fn(usize) + Sync + Send) {
-    if parallel {
+    if parallel && !is_alone() {
         (0..parts).into_par_iter().with_max_len(1).for_each(task);
     } else {
         (0..parts).for_each(task);
