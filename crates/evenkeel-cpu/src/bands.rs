@@ -209,7 +209,6 @@ pub(crate) fn read_whole(step: &Step, nodes: &[Node]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{Options, Program};
     use evenkeel_graph::{DType, Graph};
 
