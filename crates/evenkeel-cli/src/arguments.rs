@@ -83,6 +83,9 @@ pub(crate) struct Train {
     /// Learning rate
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     pub(crate) lr: Option<String>,
+    /// Memory that training may take, e.g. 2GiB; what would take more is computed again, which is slower
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub(crate) memory_limit: Option<String>,
     /// Any key of the configuration, e.g. `data.limit=10000`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -195,6 +198,9 @@ pub(crate) struct Bench {
     /// Compute in f32 or f64 [default: f32]
     #[arg(long, value_name = "TYPE")]
     pub(crate) dtype: Option<String>,
+    /// Memory a run may take, e.g. 200MiB; what would take more is computed again
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub(crate) memory_limit: Option<String>,
     /// Timed runs [default: those of a second, at least 5]
     #[arg(long, value_name = "R", allow_hyphen_values = true)]
     pub(crate) repeat: Option<String>,

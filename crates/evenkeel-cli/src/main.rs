@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             output.error(&error);
             ExitCode::from(match error.kind() {
                 ErrorKind::Failed => 1,
-                ErrorKind::Input => 2,
+                ErrorKind::Input | ErrorKind::Memory => 2,
                 ErrorKind::Numerical => 3,
                 ErrorKind::Interrupted => 130,
             })

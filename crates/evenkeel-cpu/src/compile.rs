@@ -9,6 +9,7 @@ use crate::kernel::movement::{Gather, Movement, Strided};
 use crate::loops::{Loop, OutputKind};
 use crate::plan::{Life, place};
 use crate::program::{Program, Schedule, Step};
+use crate::recompute;
 use evenkeel_graph::op::{Constant, Convolution, Distribution, Op, Window, matmul_extents};
 use evenkeel_graph::{DType, Function, Node, Tensor};
 use std::sync::Arc;
@@ -22,11 +23,14 @@ pub struct Options {
     /// Pairs (input, output) that share their memory: the caller gives the input in the output's tensor, and it is
     /// overwritten. Shapes and types must agree.
     pub donations: Vec<(usize, usize)>,
+    /// Bytes the arena may take. Where it would take more, values are computed again instead of being kept, see
+    /// [`Function::recompute`]; sums may then be added up in another order.
+    pub memory_limit: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fuse: true, donations: Vec::new() }
+        Options { fuse: true, donations: Vec::new(), memory_limit: None }
     }
 }
 
@@ -76,9 +80,24 @@ impl Program {
     ///
     /// # Errors
     /// [`Error::Donation`] when a pair of `options.donations` does not agree in shape and type, or shares its input or
-    /// output with another pair; [`Error::Memory`] when the memory a run takes cannot be had.
+    /// output with another pair; [`Error::MemoryLimit`] when the arena cannot be made as small as asked; [`Error::Memory`]
+    /// when the memory a run takes cannot be had.
     pub fn compile(function: &Function, options: &Options) -> Result<Program> {
         check_donations(function, options)?;
+        let mut program = Program::lay_out(function, options);
+        if let Some(limit) = options.memory_limit.filter(|limit| program.arena_bytes() > *limit) {
+            program = recompute::within(program, options, limit)?;
+        }
+        // A probe: allocating for good would end the process where there is not enough.
+        let bytes = program.arena_bytes();
+        if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
+            return Err(Error::Memory { bytes });
+        }
+        Ok(program)
+    }
+
+    /// Steps and memory, whatever they take.
+    pub(crate) fn lay_out(function: &Function, options: &Options) -> Program {
         let nodes = function.nodes();
         let fusion = Fusion::new(function, options.fuse);
         let steps: Vec<Step> = fusion.tasks(options.fuse).iter().map(|task| step(function, task)).collect();
@@ -86,12 +105,8 @@ impl Program {
         let mut layout = Layout::new(function, options, &steps, &stages);
         layout.share(&mut steps, nodes);
         let (places, arena_bytes) = layout.place(&mut steps, nodes);
-        // A probe: allocating for good would end the process where there is not enough.
-        if Vec::<u8>::new().try_reserve_exact(arena_bytes).is_err() {
-            return Err(Error::Memory { bytes: arena_bytes });
-        }
         let schedule = Schedule { steps, stages };
-        Ok(Program::new(function.clone(), options.donations.clone(), schedule, places, layout.copies, arena_bytes))
+        Program::new(function.clone(), options.donations.clone(), schedule, places, layout.copies, arena_bytes)
     }
 }
 

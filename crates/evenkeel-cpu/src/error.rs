@@ -35,6 +35,14 @@ pub enum Error {
         /// The bytes of the arena.
         bytes: usize,
     },
+    /// The values between inputs and outputs take more than was allowed, even when they are computed again where they can be.
+    #[error("a run takes at least {least} bytes of memory between inputs and outputs, more than the {limit} allowed")]
+    MemoryLimit {
+        /// The bytes allowed.
+        limit: usize,
+        /// The fewest that were reached.
+        least: usize,
+    },
     /// An input is handed over although the program was not compiled so, or the other way round.
     #[error("input {name} {problem}")]
     Donation {

@@ -12,7 +12,7 @@
 //! for cycles.
 
 use evenkeel_graph::op::{Binary, Comparison, Constant, Op, Reduction, Unary};
-use evenkeel_graph::{DType, Function, Node};
+use evenkeel_graph::{DType, Function, Node, Pass};
 use std::collections::HashMap;
 
 /// A value read by a loop: whose memory, and how far one step along each axis of the loop moves in it.
@@ -102,6 +102,9 @@ fn is_view(op: &Op) -> bool {
 fn is_source(op: &Op) -> bool {
     matches!(op, Op::Input(_) | Op::Constant(Constant::Dense(_)))
 }
+
+/// Where nodes meet that run as one loop: level, space, type, what they are computed again for, and an operand they share.
+type Meeting = (usize, Vec<usize>, DType, Option<u32>, usize);
 
 /// Bigger bodies than this are cut where a value is read more than once.
 const MAXIMAL_RECOMPUTATION: usize = 16;
@@ -284,9 +287,14 @@ impl<'f> Fusion<'f> {
         // Levels; and the parents of a union-find over nodes of one level and one space.
         let mut level = vec![0usize; count];
         let mut parent: Vec<usize> = (0..count).collect();
-        let mut partners: HashMap<(usize, Vec<usize>, DType, usize), usize> = HashMap::new();
+        // What is computed again must wait until it is needed, and not join what computes it first.
+        let again = |node: usize| match self.nodes[node].pass {
+            Pass::Again(number) => Some(number),
+            _ => None,
+        };
+        let mut partners: HashMap<Meeting, usize> = HashMap::new();
         for node in (0..count).filter(|&node| runs(node)) {
-            let handed_over = |view: &View| fuse && self.hands_over(view, node);
+            let handed_over = |view: &View| fuse && again(view.base) == again(node) && self.hands_over(view, node);
             level[node] = reads[node]
                 .iter()
                 .map(|view| match (runs(view.base), handed_over(view)) {
@@ -305,7 +313,7 @@ impl<'f> Fusion<'f> {
                     union(&mut parent, node, view.base);
                 }
                 if self.nodes[view.base].shape.elements() * 2 > elements && elements > 1 {
-                    let key = (level[node], self.space(node).to_vec(), self.compute[node], view.base);
+                    let key = (level[node], self.space(node).to_vec(), self.compute[node], again(node), view.base);
                     let partner = *partners.entry(key).or_insert(node);
                     union(&mut parent, node, partner);
                 }

@@ -36,6 +36,7 @@ mod loops;
 mod plan;
 mod profile;
 mod program;
+mod recompute;
 
 pub use compile::Options;
 pub use error::{Error, Result};

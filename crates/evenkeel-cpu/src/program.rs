@@ -96,6 +96,31 @@ impl Program {
         self.arena_bytes.next_multiple_of(size_of::<Line>())
     }
 
+    /// Frees the arena until the next run.
+    pub fn release(&mut self) {
+        self.arena = Vec::new();
+        self.band_scratch = Mutex::default();
+    }
+
+    /// For each node of the function, the step that computes it; what is computed inside loops belongs to the first one that
+    /// reads it.
+    pub(crate) fn step_of_nodes(&self) -> Vec<usize> {
+        let nodes = self.function.nodes();
+        let mut step_of: Vec<Option<usize>> = vec![None; nodes.len()];
+        for (number, step) in self.steps.iter().enumerate() {
+            step.writes.iter().for_each(|&value| step_of[value] = Some(number));
+        }
+        let mut first_reader = step_of.clone();
+        for (index, node) in nodes.iter().enumerate().rev() {
+            let Some(reader) = first_reader[index] else { continue };
+            for input in node.inputs.iter().map(|id| id.index()).filter(|&input| step_of[input].is_none()) {
+                first_reader[input] = Some(first_reader[input].map_or(reader, |step| step.min(reader)));
+            }
+        }
+        // What nobody reads is another name of an output.
+        first_reader.into_iter().map(|step| step.unwrap_or(self.steps.len())).collect()
+    }
+
     /// How many kernels a run calls.
     pub fn step_count(&self) -> usize {
         self.steps.len()

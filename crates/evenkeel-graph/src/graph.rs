@@ -30,6 +30,9 @@ pub enum Pass {
     Backward,
     /// Appended by [`Graph::jvp`].
     Tangent,
+    /// Computed a second time by [`Function::recompute`](crate::Function::recompute), just before it is needed; an executor
+    /// must not join nodes of different numbers, nor these with others.
+    Again(u32),
 }
 
 /// One operation and what it is applied to.

@@ -36,8 +36,10 @@ mod graph;
 mod linearize;
 pub mod op;
 pub mod random;
+mod recompute;
 mod shape;
 pub mod simplify;
+mod supply;
 mod tensor;
 mod trace;
 

@@ -10,11 +10,11 @@
 //! convolutions and windows are read from memory as they are, so they are kept themselves. For the others the choice is a
 //! cut: between the dear values and the readers, through values of the fewest bytes.
 
-use crate::cut::Network;
 use crate::function::{Function, InputInfo};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
 use crate::simplify::simplify;
+use crate::supply::{Supply, least_to_keep, reads_memory, source, supply};
 
 /// A function split where the direction comes in.
 #[derive(Clone, Debug)]
@@ -96,21 +96,10 @@ fn extract(nodes: &[Node], inputs: Vec<InputInfo>, outputs: Vec<(String, NodeId)
     Function { nodes, inputs, outputs }
 }
 
-/// How a fixed value comes to whoever reads it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Supply {
-    /// It is at hand: an input, a constant, or kept in any case.
-    Free,
-    /// From its operands, inside a loop.
-    Cheap,
-    /// Only by being kept, or by keeping what is computed from it.
-    Dear,
-}
-
 /// The fixed nodes to keep, ascending.
 fn keep(nodes: &[Node], varies: &[bool]) -> Vec<usize> {
     let mut supply: Vec<Supply> = nodes.iter().map(|node| supply(&node.op)).collect();
-    let mut wanted = vec![false; nodes.len()];
+    let mut wanted = Vec::new();
     let mut kept = Vec::new();
     for node in nodes.iter().zip(varies).filter_map(|(node, &varies)| varies.then_some(node)) {
         for operand in node.inputs.iter().map(|id| id.index()).filter(|&operand| !varies[operand]) {
@@ -119,58 +108,10 @@ fn keep(nodes: &[Node], varies: &[bool]) -> Vec<usize> {
                 supply[memory] = Supply::Free;
                 kept.push(memory);
             }
-            wanted[operand] = true;
+            wanted.push(operand);
         }
     }
-    // What the wanted values are computed from, back to what is at hand or dear.
-    let mut inside = wanted.clone();
-    for index in (0..nodes.len()).rev() {
-        if inside[index] && supply[index] == Supply::Cheap {
-            nodes[index].inputs.iter().for_each(|id| inside[id.index()] = true);
-        }
-    }
-    let mut network = Network::new(nodes.len());
-    for index in (0..nodes.len()).filter(|&index| inside[index] && supply[index] != Supply::Free) {
-        // A value of no elements still costs a name.
-        let bytes = (nodes[index].shape.elements() * nodes[index].dtype.bytes()).max(1);
-        network.node(index, bytes as u64);
-        if supply[index] == Supply::Dear {
-            network.source(index);
-        } else {
-            for operand in nodes[index].inputs.iter().map(|id| id.index()) {
-                if supply[operand] != Supply::Free {
-                    network.edge(operand, index);
-                }
-            }
-        }
-        if wanted[index] {
-            network.sink(index);
-        }
-    }
-    kept.extend(network.least_cut());
+    kept.extend(least_to_keep(nodes, &supply, &wanted));
     kept.sort_unstable();
     kept
-}
-
-fn supply(op: &Op) -> Supply {
-    match op {
-        Op::Input(_) | Op::Constant(_) | Op::Iota { .. } => Supply::Free,
-        op if op.is_transcendental() => Supply::Dear,
-        op if op.is_elementwise() => Supply::Cheap,
-        Op::Reshape | Op::Transpose { .. } | Op::Broadcast { .. } => Supply::Cheap,
-        _ => Supply::Dear,
-    }
-}
-
-/// Whether an operation takes its operands from memory, rather than inside a loop that could compute them.
-fn reads_memory(op: &Op) -> bool {
-    !op.is_elementwise() && !matches!(op, Op::Reduce { .. } | Op::Reshape | Op::Transpose { .. } | Op::Broadcast { .. })
-}
-
-/// The value whose memory `node` is another look at.
-fn source(nodes: &[Node], mut node: usize) -> usize {
-    while matches!(nodes[node].op, Op::Reshape | Op::Transpose { .. } | Op::Broadcast { .. }) {
-        node = nodes[node].inputs[0].index();
-    }
-    node
 }

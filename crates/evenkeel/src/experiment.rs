@@ -1,6 +1,6 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
-use crate::config::{Config, NormMode, Precision};
+use crate::config::{Config, NormMode, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, Dataset, LoadOptions};
 use crate::network::{Batch, Network, State};
@@ -13,6 +13,11 @@ use std::time::Instant;
 
 /// Floating-point operations a measurement may take to be made along the way unasked: some seconds on one core.
 const CHEAP_MEASUREMENT: u64 = 200_000_000_000;
+/// The basis of Lanczos may take this part of a memory limit; it restarts when it is full.
+const BASIS_SHARE: usize = 4;
+/// How often a measurement holds what is as large as the parameters in f64, at most: parameters and velocities in training, the
+/// state, gradient, direction and product.
+const STATES: usize = 6;
 
 /// The data and the network of a configuration.
 pub struct Experiment {
@@ -150,13 +155,20 @@ impl Experiment {
         let start = Instant::now();
         let samples = self.samples(probe.samples)?;
         let mut curvature = Curvature::new(&self.network, probe.norm_mode, samples, state)?;
+        let mut basis_bytes = LanczosOptions::default().basis_bytes;
+        if let Some(limit) = self.config.memory_limit.map(Size::bytes) {
+            basis_bytes = basis_bytes.min(limit / BASIS_SHARE);
+            let state = STATES * (self.network.parameter_count() * size_of::<f64>() + self.network.buffer_bytes());
+            let data = self.dataset.train.bytes() + self.dataset.test.bytes();
+            curvature = curvature.with_memory_limit(limit, data + state + basis_bytes);
+        }
         let (loss, _) = curvature.gradient()?;
         let options = LanczosOptions {
             top: probe.top,
             tolerance: probe.tolerance,
             max_iterations: probe.max_iterations,
             seed: probe.seed,
-            ..LanczosOptions::default()
+            basis_bytes,
         };
         let dimension = self.network.parameter_count();
         let spectrum = largest_eigenvalues(&mut Stoppable { curvature, dimension, stop }, &options)?;

@@ -116,6 +116,11 @@ impl Network {
         self.parameters.iter().map(|info| info.shape.elements()).sum()
     }
 
+    /// Bytes of all buffers.
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffers.iter().map(|info| info.shape.elements()).sum::<usize>() * self.dtype.bytes()
+    }
+
     /// Floating-point operations of one sample's way forward, products and convolutions only.
     pub fn flops(&self) -> u64 {
         self.flops

@@ -1,7 +1,8 @@
 //! Programs over a network, fed by what their inputs are called.
 
+use crate::config::Size;
 use crate::network::{Batch, Noise};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use evenkeel_cpu::{Input, NonFinite, Options, Program, StepInfo};
 use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Function, Graph, Shape, Tensor, Var};
@@ -53,25 +54,63 @@ impl<'a> Feed<'a> {
     }
 }
 
-impl Runner {
-    /// Compiles `outputs`; `donations` pairs inputs' names with outputs' names.
-    pub(crate) fn new(
-        graph: &Graph,
-        outputs: &[(String, Var<'_>)],
-        donations: &[(String, String)],
-        fuse: bool,
-    ) -> Result<Runner> {
-        let named: Vec<(&str, Var<'_>)> = outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect();
-        Self::of(&graph.function(&named)?, donations, fuse)
+/// Memory that may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemoryLimit {
+    /// Bytes in all.
+    pub(crate) bytes: usize,
+    /// Those of them that others take.
+    pub(crate) taken: usize,
+}
+
+impl MemoryLimit {
+    /// Bytes that are left for a program.
+    pub(crate) fn left(self) -> usize {
+        self.bytes.saturating_sub(self.taken)
     }
 
-    /// Compiles a function; `donations` as in [`Runner::new`].
-    pub(crate) fn of(function: &Function, donations: &[(String, String)], fuse: bool) -> Result<Runner> {
+    /// The refusal of a program that takes at least so many bytes.
+    fn exceeded(self, least: usize) -> Error {
+        let shown = |bytes: usize| Size::rounded_up(bytes).to_string();
+        Error::new(ErrorKind::Memory, "the memory limit is too small, even when all is computed again that can be")
+            .detail("expected", format!("at least {}", shown(self.taken.saturating_add(least))))
+            .detail("got", shown(self.bytes))
+            .hint("raise `--memory-limit`, or use a smaller `--batch-size`")
+    }
+}
+
+/// How a program is compiled.
+#[derive(Clone, Debug)]
+pub(crate) struct Build {
+    /// Whether chains of elementwise work run as one loop; without, every value can be looked at.
+    pub(crate) fuse: bool,
+    /// Inputs that become outputs in place: the input's name, the output's name.
+    pub(crate) donations: Vec<(String, String)>,
+    /// What a run may take, see [`Runner::peak_bytes`]; where it would take more, values are computed again.
+    pub(crate) memory_limit: Option<MemoryLimit>,
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Build { fuse: true, donations: vec![], memory_limit: None }
+    }
+}
+
+impl Runner {
+    /// Compiles `outputs`.
+    pub(crate) fn new(graph: &Graph, outputs: &[(String, Var<'_>)], build: &Build) -> Result<Runner> {
+        let named: Vec<(&str, Var<'_>)> = outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect();
+        Self::of(&graph.function(&named)?, build)
+    }
+
+    /// Compiles a function.
+    pub(crate) fn of(function: &Function, build: &Build) -> Result<Runner> {
         let inputs: HashMap<&str, usize> =
             function.inputs().iter().enumerate().map(|(index, info)| (info.name.as_str(), index)).collect();
         let results: HashMap<&str, usize> =
             function.outputs().iter().enumerate().map(|(index, (name, _))| (name.as_str(), index)).collect();
-        let donations = donations
+        let donations = build
+            .donations
             .iter()
             .filter_map(|(input, output)| Some((*inputs.get(input.as_str())?, *results.get(output.as_str())?)))
             .collect::<Vec<_>>();
@@ -100,7 +139,15 @@ impl Runner {
             };
             sources.push(if donations.iter().any(|(input, _)| *input == index) { Source::Donated } else { source });
         }
-        let program = Program::compile(function, &Options { fuse, donations })?;
+        let outside = outside_bytes(function, &sources);
+        let memory_limit = build.memory_limit.map(|limit| limit.left().saturating_sub(outside));
+        let options = Options { fuse: build.fuse, donations, memory_limit };
+        let program = Program::compile(function, &options).map_err(|error| match (error, build.memory_limit) {
+            (evenkeel_cpu::Error::MemoryLimit { least, .. }, Some(limit)) => {
+                limit.exceeded(outside.saturating_add(least))
+            }
+            (error, _) => error.into(),
+        })?;
         let mut runner = Runner { program, sources, keys };
         runner.set_noise(Noise::default());
         Ok(runner)
@@ -124,14 +171,12 @@ impl Runner {
 
     /// Bytes that a run takes: the arena, the inputs and the outputs; an input that is updated in place counts once.
     pub(crate) fn peak_bytes(&self) -> usize {
-        let bytes = |shape: &Shape, dtype: DType| shape.elements() * dtype.bytes();
-        let function = self.program.function();
-        let given =
-            function.inputs().iter().zip(&self.sources).filter(|(_, source)| !matches!(source, Source::Donated));
-        let inputs: usize = given.map(|(info, _)| bytes(&info.shape, info.dtype)).sum();
-        let results = function.outputs().iter().map(|(_, id)| &function.nodes()[id.index()]);
-        let outputs: usize = results.map(|node| bytes(&node.shape, node.dtype)).sum();
-        self.program.arena_bytes() + inputs + outputs
+        self.program.arena_bytes() + outside_bytes(self.program.function(), &self.sources)
+    }
+
+    /// Gives back the memory between inputs and outputs until the next run.
+    pub(crate) fn release(&mut self) {
+        self.program.release();
     }
 
     /// Floating-point operations of a run, products and convolutions only.
@@ -161,6 +206,15 @@ impl Runner {
         let mut outputs = self.program.new_outputs();
         Ok(self.program.first_non_finite(&inputs, &mut outputs)?)
     }
+}
+
+/// Bytes of inputs and outputs.
+fn outside_bytes(function: &Function, sources: &[Source]) -> usize {
+    let bytes = |shape: &Shape, dtype: DType| shape.elements() * dtype.bytes();
+    let given = function.inputs().iter().zip(sources).filter(|(_, source)| !matches!(source, Source::Donated));
+    let inputs: usize = given.map(|(info, _)| bytes(&info.shape, info.dtype)).sum();
+    let results = function.outputs().iter().map(|(_, id)| &function.nodes()[id.index()]);
+    inputs + results.map(|node| bytes(&node.shape, node.dtype)).sum::<usize>()
 }
 
 fn gather<'a>(sources: &[Source], keys: &'a [(String, Tensor)], feed: &Feed<'a>) -> Result<Vec<Input<'a>>> {

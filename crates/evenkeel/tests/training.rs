@@ -157,3 +157,59 @@ fn training_that_does_not_fit_into_memory_is_refused_before_it_starts() {
     plan.available_bytes = None;
     assert!(plan.check().is_ok(), "where nothing is known nothing is refused");
 }
+
+#[test]
+fn a_run_keeps_a_memory_limit_and_learns_what_it_learns_without() {
+    let wide = ["model=mlp:64-64-64-64-64-64", "batch_size=256", "dtype=f64", "measure.samples=300"];
+    let with = |limit: &str| experiment(&[&wide[..], &[limit]].concat());
+    let free = with("memory_limit=none");
+    let all = TrainingPlan::new(&free).unwrap();
+    let limit = (all.peak_bytes - all.evaluation_bytes - all.activation_bytes / 3) as u64;
+    let tight = with(&format!("memory_limit={limit}"));
+    let plan = TrainingPlan::new(&tight).unwrap();
+    assert!(plan.peak_bytes as u64 <= limit && plan.again_flops > 0, "{plan:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let loss = |experiment: &Experiment, name: &str| {
+        train(experiment, &folder.path().join(name), false, &mut ()).unwrap().train_loss
+    };
+    let (free, tight) = (loss(&free, "free"), loss(&tight, "tight"));
+    assert!((free - tight).abs() < 1e-9 * free, "{free} and {tight}");
+}
+
+#[test]
+fn a_memory_limit_that_cannot_be_kept_is_refused_with_the_least_that_can() {
+    let error = TrainingPlan::new(&experiment(&["memory_limit=1KiB"])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Memory);
+    let text = error.to_string();
+    let least = text.lines().find_map(|line| line.trim().strip_prefix("expected  at least ")).unwrap();
+    let plan = TrainingPlan::new(&experiment(&[&format!("memory_limit={least}")])).unwrap();
+    assert!(plan.peak_bytes as u64 <= plan.memory_limit.unwrap(), "{text}");
+}
+
+/// Notes why measurements were not made.
+#[derive(Debug, Default)]
+struct NotMeasured(Vec<String>);
+
+impl Observer for NotMeasured {
+    fn event(&mut self, event: &Event) {
+        if let Event::NotMeasured { why, .. } = event {
+            self.0.push(why.what().to_string());
+        }
+    }
+}
+
+#[test]
+fn training_goes_on_where_a_measurement_would_take_more_than_the_limit() {
+    let settings = ["model=mlp:256", "batch_size=4", "measure.samples=300", "epochs=1"];
+    let least = TrainingPlan::new(&experiment(&[&settings[..], &["memory_limit=1KiB"]].concat())).unwrap_err();
+    let least = least.to_string();
+    let least = least.lines().find_map(|line| line.trim().strip_prefix("expected  at least ")).unwrap();
+    let limit = format!("memory_limit={least}");
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = NotMeasured::default();
+    train(&experiment(&[&settings[..], &[&limit]].concat()), &folder.path().join("run"), false, &mut seen).unwrap();
+    assert!(
+        !seen.0.is_empty() && seen.0.iter().all(|why| why.starts_with("the memory limit is too small")),
+        "{seen:?}"
+    );
+}

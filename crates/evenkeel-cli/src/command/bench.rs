@@ -32,8 +32,21 @@ pub(crate) fn run(flags: &Flags, common: &Common, output: &Output) -> Result<()>
 }
 
 fn names_no_case(flags: &Flags) -> bool {
-    let Flags { model, batch_size, norm, input, what, repeated, block, norm_mode, dtype, repeat: _, profile } = flags;
-    let words = [model, batch_size, norm, input, what, block, norm_mode, dtype];
+    let Flags {
+        model,
+        batch_size,
+        norm,
+        input,
+        what,
+        repeated,
+        block,
+        norm_mode,
+        dtype,
+        memory_limit,
+        repeat: _,
+        profile,
+    } = flags;
+    let words = [model, batch_size, norm, input, what, block, norm_mode, dtype, memory_limit];
     words.iter().all(|word| word.is_none()) && !repeated && !profile
 }
 
@@ -44,6 +57,7 @@ fn config(flags: &Flags, common: &Common) -> Result<Config> {
         ("--norm", "norm", &flags.norm),
         ("--batch-size", "batch_size", &flags.batch_size),
         ("--dtype", "dtype", &flags.dtype),
+        ("--memory-limit", "memory_limit", &flags.memory_limit),
         ("--seed", "seed", &common.seed),
     ];
     let given = given.into_iter().filter_map(|(origin, key, value)| Some(Override::flag(origin, key, value.as_ref()?)));
@@ -63,6 +77,7 @@ fn settings(flags: &Flags, config: Config) -> Result<Settings> {
         block: block.map(|block| usize::try_from(block).unwrap_or(usize::MAX)),
         norm_mode: mode.unwrap_or(usual.norm_mode),
         dtype: config.dtype,
+        memory_limit: config.memory_limit,
         seed: config.seed,
         ..usual
     })

@@ -104,6 +104,7 @@ fn overrides(flags: &Train, common: &Common) -> Result<Vec<Override>> {
         ("--epochs", "epochs", &flags.epochs),
         ("--batch-size", "batch_size", &flags.batch_size),
         ("--lr", "optimizer.learning_rate", &flags.lr),
+        ("--memory-limit", "memory_limit", &flags.memory_limit),
         ("--seed", "seed", &common.seed),
     ];
     let mut overrides: Vec<Override> = given
@@ -155,12 +156,20 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     line("evaluation", plan.evaluation_bytes, "");
     line("batch", plan.batch_bytes, "");
     line("checkpoint", plan.checkpoint_bytes, "while it is written");
-    line("peak", plan.peak_bytes, "measurements not counted");
+    let counted = if config.memory_limit.is_some() { "" } else { "measurements not counted" };
+    line("peak", plan.peak_bytes, counted);
+    if let Some(limit) = config.memory_limit {
+        line("limit", limit.bytes(), "for measurements, too");
+    }
     if let Some(available) = plan.available_bytes {
         line("available now", usize::try_from(available).unwrap_or(usize::MAX), "");
     }
     let operations = |count: u64| format!("{:.3} GFLOP", count as f64 / 1e9);
-    text += &format!("\na step multiplies and adds {}; what computes most:\n", operations(plan.step_flops));
+    let again = match plan.again_flops {
+        0 => String::new(),
+        again => format!(" ({} of it again, for want of memory)", operations(again)),
+    };
+    text += &format!("\na step multiplies and adds {}{again}; what computes most:\n", operations(plan.step_flops));
     for (work, columns) in plan.most_flops.iter().zip(work_columns(plan.most_flops.iter())) {
         text += &format!("  {columns}  {:>14}\n", operations(work.flops));
     }

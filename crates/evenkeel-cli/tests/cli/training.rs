@@ -118,6 +118,24 @@ fn a_plan_says_what_training_takes_and_writes_nothing() {
 }
 
 #[test]
+fn a_memory_limit_is_kept_or_refused_with_the_least_that_can_be() {
+    let place = Place::new();
+    let deep = "train --model mlp:32-32-32-32-32-32-32-32 --batch-size 512 --plan";
+    let said = place.run(&format!("{deep} --memory-limit 1100KiB"));
+    assert!(said.out.contains("1.1 MiB  for measurements, too"), "{}", said.out);
+    assert!(said.out.contains("of it again, for want of memory"), "{}", said.out);
+    let error = place.refused(&format!("{deep} --memory-limit 64KiB"));
+    let least = error.split("at least ").nth(1).and_then(|rest| rest.lines().next()).expect("the least");
+    assert_eq!(place.run(&format!("{deep} --memory-limit {least}")).code, 0, "{error}");
+    assert_snapshot!(place.refused(&format!("{deep} --memory-limit 2Gi")), @r"
+    error: memory_limit is not a size
+      --> --memory-limit
+        | 2Gi
+        | ^^^ write a number and KiB, MiB, GiB or TiB, as in 2GiB
+    ");
+}
+
+#[test]
 fn nobody_reading_stdout_is_no_error() {
     let place = Place::new();
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"))

@@ -54,6 +54,7 @@ properties! {
     what_is_not_finite_stays_so_and_nothing_else_becomes_it, many_keep_what_is_not_finite, 1_500, 60_000;
     a_stack_of_values_gives_what_each_gives, many_stacks_give_what_each_gives, 300, 15_000;
     a_function_split_at_its_direction_is_the_function, many_functions_split_are_the_function, 300, 15_000;
+    what_is_computed_again_is_what_it_was, many_programs_compute_again_what_was, 300, 15_000;
     donated_inputs_change_no_bit, many_donated_inputs_change_no_bit, 500, 20_000;
     what_ran_before_changes_no_bit, many_runs_before_change_no_bit, 500, 20_000;
     threads_change_no_bit, many_threads_change_no_bit, 60, 2_000;
@@ -338,6 +339,26 @@ mod property {
         judge.accept(&results).map_err(|fault| TestCaseError::fail(format!("{fault}\n{function}")))
     }
 
+    pub(super) fn what_is_computed_again_is_what_it_was(recipe: &Recipe) -> TestCaseResult {
+        let graph = Graph::new();
+        let written = write(&graph, recipe, Style::new(DType::F64, Kind::Any));
+        let wrt = written.float_inputs();
+        let gradient = graph.vjp(&[loss(&float_outputs(&written))], &wrt, None).unwrap();
+        let outputs = [written.outputs.clone(), gradient].concat();
+        let inputs = written.tensors(recipe.seed.into());
+        let judge = Judge::new(|noise| interpreter::of_graph(&graph, &outputs, &inputs, noise));
+        let function = named(&graph, &outputs);
+        let seed = recipe.seed as usize;
+        let busiest = function.busiest();
+        for (turn, segments, again) in [(busiest, 1, 0), (busiest, 3, 2), (seed % function.nodes().len(), 5, 3)] {
+            let relieved = function.recompute(turn, segments, again);
+            judge.accept(&run(&mut compiled(&relieved, true), &inputs)).map_err(|fault| {
+                TestCaseError::fail(format!("turn {turn}, {again} of {segments}: {fault}\n{function}\n{relieved}"))
+            })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn donated_inputs_change_no_bit(recipe: &Recipe) -> TestCaseResult {
         let graph = Graph::new();
         let written = write(&graph, recipe, Style::new(DType::F64, Kind::Any));
@@ -366,7 +387,7 @@ mod property {
             }
         }
         for fuse in [true, false] {
-            let options = Options { fuse, donations: donations.clone() };
+            let options = Options { fuse, donations: donations.clone(), memory_limit: None };
             let mut program = Program::compile(&function, &options).unwrap();
             let plain = if fuse { plain.clone() } else { run(&mut compiled(&function, false), &inputs) };
             for _ in 0..2 {

@@ -10,7 +10,7 @@ use crate::models::Transformer;
 use crate::network::{Batch, Network, State};
 use crate::nn::{NormSettings, Reads};
 use crate::optim::Sgd;
-use crate::runner::{Feed, Runner};
+use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::train::{Trainer, available, check_memory, check_state};
 use crate::{Error, Result, models};
 use evenkeel_cpu::multiply_add_peak;
@@ -187,23 +187,25 @@ fn compile(network: &Network, settings: &Settings, state: &State) -> Result<Comp
         let outputs = runner.new_outputs();
         (runner, outputs)
     };
+    let memory_limit = settings.memory_limit.map(|limit| MemoryLimit { bytes: limit.bytes(), taken: 0 });
     if settings.what == What::Step {
         let sgd = Sgd { momentum: MOMENTUM, weight_decay: 0.0 };
-        let trainer = Trainer::new(network, sgd, settings.batch_size, state.clone())?;
+        let trainer = Trainer::within(network, sgd, settings.batch_size, state.clone(), memory_limit)?;
         return Ok(Compiled { timed: trainer.into_program(), before: None });
     }
+    let build = Build { memory_limit, ..Build::default() };
     let is_direction = |info: &InputInfo| info.name.starts_with("direction/");
     let mut timed = function(network, settings)?;
     let mut before = None;
     if settings.repeated {
         let split = timed.linearize(is_direction);
-        before = Some(whole(Runner::of(&split.point, &[], true)?));
+        before = Some(whole(Runner::of(&split.point, &build)?));
         timed = split.direction;
     }
     if let Some(block) = settings.block {
         timed = timed.map(block, is_direction)?;
     }
-    Ok(Compiled { timed: whole(Runner::of(&timed, &[], true)?), before })
+    Ok(Compiled { timed: whole(Runner::of(&timed, &build)?), before })
 }
 
 /// Standard normal numbers with a label a sample, or tokens with a label each; tokens and labels are drawn evenly.

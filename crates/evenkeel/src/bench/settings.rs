@@ -1,6 +1,6 @@
 //! What can be timed, and the table that is timed when nothing is said.
 
-use crate::config::{ModelSpec, NormKind, NormMode, Precision};
+use crate::config::{ModelSpec, NormKind, NormMode, Precision, Size};
 use crate::models::Transformer;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -76,6 +76,8 @@ pub struct Settings {
     pub norm_mode: NormMode,
     /// The type of parameters and activations.
     pub dtype: Precision,
+    /// Bytes that a run may take; what would take more is computed again.
+    pub memory_limit: Option<Size>,
     /// Draws parameters, samples and directions.
     pub seed: u64,
 }
@@ -94,6 +96,7 @@ impl Settings {
             block: None,
             norm_mode: what.norm_mode(),
             dtype: Precision::F32,
+            memory_limit: None,
             seed: 0,
         }
     }

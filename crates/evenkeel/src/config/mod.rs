@@ -30,6 +30,7 @@ mod lookup;
 mod model;
 mod resolve;
 mod setting;
+mod size;
 mod table;
 mod write;
 
@@ -37,6 +38,7 @@ pub use choice::{Activation, Initialization, Loss, NormKind, NormMode, Optimizer
 pub use model::{MODELS, ModelSpec};
 pub use resolve::Override;
 pub use setting::Kind;
+pub use size::Size;
 pub use table::{
     BatchNormConfig, CheckpointConfig, Config, DataConfig, KEYS, Key, MeasureConfig, OptimizerConfig, ScheduleConfig,
 };

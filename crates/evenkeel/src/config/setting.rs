@@ -30,6 +30,8 @@ pub enum Kind {
     Flag,
     /// Any text.
     Text,
+    /// A size of memory, see [`Size`](super::Size).
+    Size,
     /// A network of the zoo, see [`ModelSpec`].
     Model,
     /// One of these words.
@@ -46,6 +48,7 @@ impl fmt::Display for Kind {
             Kind::Flag => f.write_str("true or false"),
             Kind::Text => f.write_str("a text"),
             Kind::Model => f.write_str("the name of a network, such as \"mlp\""),
+            Kind::Size => f.write_str("a size, such as \"2GiB\""),
             Kind::Choice([only]) => write!(f, "{only}"),
             Kind::Choice(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Optional(kind) => write!(f, "{kind}, or none"),
@@ -57,7 +60,7 @@ impl Kind {
     /// Whether a value of this kind stands between quotes.
     pub(crate) fn is_quoted(self) -> bool {
         match self {
-            Kind::Text | Kind::Model | Kind::Choice(_) => true,
+            Kind::Text | Kind::Size | Kind::Model | Kind::Choice(_) => true,
             Kind::Whole | Kind::Number | Kind::Flag => false,
             Kind::Optional(kind) => kind.is_quoted(),
         }

@@ -4,6 +4,7 @@ use super::choice::*;
 use super::fault::Fault;
 use super::model::ModelSpec;
 use super::setting::{Kind, Range, Setting, range};
+use super::size::Size;
 use serde::Serialize;
 use toml::de::DeValue;
 
@@ -162,6 +163,8 @@ settings! {
         batch_size: usize = 64, [at least 1];
         /// Floating-point type of parameters and activations.
         dtype: Precision = Precision::F32;
+        /// Memory that training and its measurements may take; where they would take more, values are computed again instead of kept.
+        memory_limit: Option<Size> = None;
     }
 
     /// Which samples are learned, and which are held back to test on.

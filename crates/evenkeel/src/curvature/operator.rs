@@ -5,7 +5,7 @@ use super::point::Point;
 use super::product::{Operator, Product, ProductCost};
 use crate::config::NormMode;
 use crate::network::{Batch, Network, Noise, State};
-use crate::runner::Runner;
+use crate::runner::{MemoryLimit, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::{Data, Shape, Tensor};
 
@@ -67,6 +67,16 @@ impl<'n> Curvature<'n> {
         self
     }
 
+    /// Lets products and gradients take `bytes` in all, `taken` of them by others: what is kept between products is computed
+    /// again when there is no room for it, and what a product itself would need beyond the limit as well.
+    #[must_use]
+    pub(crate) fn with_memory_limit(mut self, bytes: usize, taken: usize) -> Self {
+        self.point.memory_limit = Some(MemoryLimit { bytes, taken });
+        self.operators = [None, None, None];
+        self.gradient = None;
+        self
+    }
+
     /// Goes on at another point, with the programs compiled so far.
     ///
     /// # Errors
@@ -102,6 +112,9 @@ impl<'n> Curvature<'n> {
             } else {
                 total.iter_mut().zip(values).for_each(|(total, value)| *total += value);
             }
+        }
+        if self.point.memory_limit.is_some() {
+            runner.release();
         }
         let gradient = total.split_off(1);
         Ok((total[0], gradient))

@@ -4,7 +4,7 @@ use super::operator::Curvature;
 use super::product::require_independent_samples;
 use crate::Result;
 use crate::network::Batch;
-use crate::runner::{Feed, Runner};
+use crate::runner::{Build, Feed, Runner};
 use evenkeel_graph::{Data, Element, Graph, Shape, Tensor, Var};
 
 impl Curvature<'_> {
@@ -66,7 +66,8 @@ impl Curvature<'_> {
         let names: Vec<String> = (0..=gradient.len()).map(|n| n.to_string()).collect();
         let outputs: Vec<_> = names.iter().map(String::as_str).zip(build(loss, &gradient)).collect();
         let one = graph.function(&outputs)?;
-        let mut runner = Runner::of(&one.map(point.size(), |info| ["x", "y"].contains(&&info.name[..]))?, &[], true)?;
+        let mut runner =
+            Runner::of(&one.map(point.size(), |info| ["x", "y"].contains(&&info.name[..]))?, &Build::default())?;
         let mut results = runner.new_outputs();
         for (chunk, batch) in point.chunks.iter().enumerate() {
             let batches_of_one = Batch { inputs: apart(&batch.inputs), labels: apart(&batch.labels) };

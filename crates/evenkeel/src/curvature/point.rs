@@ -2,7 +2,7 @@
 
 use crate::config::NormMode;
 use crate::network::{Batch, Network, Noise, State, Traced};
-use crate::runner::{Feed, Runner};
+use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::{DType, Function, Graph, Tensor, Var};
 
@@ -21,6 +21,8 @@ pub(super) struct Point<'n> {
     pub(super) samples: usize,
     /// The random numbers of a training step, if the loss is taken with them.
     pub(super) noise: Option<Noise>,
+    /// What each program may take.
+    pub(super) memory_limit: Option<MemoryLimit>,
     /// Statistics of the samples as one batch, for [`NormMode::Frozen`].
     frozen: Vec<Tensor>,
     /// The samples as one batch and the program of their statistics, for [`NormMode::Frozen`].
@@ -53,8 +55,19 @@ impl<'n> Point<'n> {
         let frozen = mode == NormMode::Frozen && network.has_batch_statistics();
         let statistics = if frozen { Some(statistics(network, samples, noise)?) } else { None };
         let frozen = Vec::new();
-        let mut point =
-            Point { network, mode, state: state.clone(), chunks, weights, samples: count, noise, frozen, statistics };
+        let memory_limit = None;
+        let mut point = Point {
+            network,
+            mode,
+            state: state.clone(),
+            chunks,
+            weights,
+            samples: count,
+            noise,
+            memory_limit,
+            frozen,
+            statistics,
+        };
         point.move_to(state)?;
         Ok(point)
     }
@@ -105,7 +118,7 @@ impl<'n> Point<'n> {
 
     /// Compiles a function that draws the point's random numbers.
     pub(super) fn runner(&self, function: &Function) -> Result<Runner> {
-        let mut runner = Runner::of(function, &[], true)?;
+        let mut runner = Runner::of(function, &Build { memory_limit: self.memory_limit, ..Build::default() })?;
         runner.set_noise(self.noise.unwrap_or_default());
         Ok(runner)
     }
@@ -141,7 +154,7 @@ fn statistics(network: &Network, samples: Batch, noise: Option<Noise>) -> Result
             [(format!("{}.mean", layer.path), layer.mean), (format!("{}.variance", layer.path), layer.variance)]
         })
         .collect();
-    let mut runner = Runner::new(&graph, &outputs, &[], true)?;
+    let mut runner = Runner::new(&graph, &outputs, &Build::default())?;
     runner.set_noise(noise.unwrap_or_default());
     Ok((samples, runner))
 }

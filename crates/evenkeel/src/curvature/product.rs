@@ -3,7 +3,7 @@
 use super::point::Point;
 use crate::config::NormMode;
 use crate::network::{Network, Traced};
-use crate::runner::{Feed, Runner};
+use crate::runner::{Build, Feed, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::{Data, Function, Graph, InputInfo, Linearized, Tensor, Var};
 
@@ -79,7 +79,7 @@ struct Kept {
 }
 
 /// Whether an input of a product is part of its direction.
-fn is_direction(info: &InputInfo) -> bool {
+pub(super) fn is_direction(info: &InputInfo) -> bool {
     info.name.starts_with("direction/")
 }
 
@@ -89,7 +89,19 @@ impl Operator {
         if matrix == Product::EmpiricalFisher {
             require_independent_samples(point, "the empirical Fisher matrix")?;
         }
-        let split = split(point, matrix)?;
+        let whole = whole(point, matrix)?;
+        let mut split = whole.linearize(is_direction);
+        let mut budget = budget;
+        if let Some(limit) = point.memory_limit {
+            // Both programs stay, and the first one's outputs are what is kept for the second.
+            let runner = |function| Runner::of(function, &Build::default());
+            let peak = |function| runner(function).map_or(usize::MAX, |runner| runner.peak_bytes());
+            match limit.left().checked_sub(peak(&split.point).saturating_add(peak(&split.direction))) {
+                Some(room) => budget = budget.min(split.kept_bytes() + room),
+                // Nothing is kept: every product computes what belongs to the point anew.
+                None => split = whole.linearize(|_| true),
+            }
+        }
         let chunks = point.chunks.len();
         let kept_bytes = split.kept_bytes();
         let held = (budget / kept_bytes.max(1)).clamp(1, chunks.max(1));
@@ -162,11 +174,6 @@ impl Operator {
         }
         Ok(())
     }
-}
-
-/// The product as two functions, over one chunk and one direction.
-pub(super) fn split(point: &Point<'_>, matrix: Product) -> Result<Linearized> {
-    Ok(whole(point, matrix)?.linearize(is_direction))
 }
 
 /// The product over one chunk and one direction; outputs are named by the position of their parameter.

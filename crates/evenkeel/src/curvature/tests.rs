@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::point::Point;
-use super::product::{split, whole};
+use super::product::{is_direction, whole};
 use super::{Curvature, Product};
 use crate::config::{Activation, Initialization, Loss, NormKind, NormMode};
 use crate::models::{Mlp, ResNet, Vgg11};
 use crate::nn::{Context, Model, NormSettings};
-use crate::runner::{Feed, Runner};
+use crate::runner::{Build, Feed, Runner};
 use crate::{Batch, Network};
 use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Tensor, Var};
@@ -50,7 +50,7 @@ fn repeated_products_are_bitwise_one_and_agree_with_the_whole_function_in_every_
             let mut curvature = Curvature::new(network, mode, batch, state).unwrap();
             let direction: Vec<Tensor> = network.parameters().iter().map(|info| normal(&info.shape, 5)).collect();
             for matrix in [Product::Hessian, Product::GaussNewton] {
-                let mut runner = Runner::of(&whole(&point, matrix).unwrap(), &[], true).unwrap();
+                let mut runner = Runner::of(&whole(&point, matrix).unwrap(), &Build::default()).unwrap();
                 let mut expected = runner.new_outputs();
                 runner.run(&Feed { direction: &direction, ..point.feed(0) }, &mut expected).unwrap();
                 let (mut first, mut second) = (curvature.new_vector(None), curvature.new_vector(None));
@@ -109,7 +109,7 @@ fn a_block_pays_for_its_directions_alone() {
     let state = network.initial_state(Initialization::He, 1);
     let point = Point::new(&network, NormMode::Batch, samples(2, &[8, 8, 3]), state, None).unwrap();
     for matrix in [Product::Hessian, Product::GaussNewton] {
-        let direction = split(&point, matrix).unwrap().direction;
+        let direction = whole(&point, matrix).unwrap().linearize(is_direction).direction;
         let block = direction.map(3, |info| info.name.starts_with("direction/")).unwrap();
         assert_eq!(block.flops(), 3 * direction.flops(), "{matrix:?}");
     }

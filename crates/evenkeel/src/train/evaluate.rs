@@ -3,7 +3,7 @@
 use crate::config::NormMode;
 use crate::data::{Dataset, Split};
 use crate::network::{Batch, Network};
-use crate::runner::{Feed, Runner};
+use crate::runner::{Build, Feed, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::{DType, Graph, Tensor};
 
@@ -25,7 +25,7 @@ pub struct Evaluator<'n> {
 }
 
 /// Samples evaluated at once.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 impl<'n> Evaluator<'n> {
     /// Compiles the evaluation.
@@ -33,16 +33,24 @@ impl<'n> Evaluator<'n> {
     /// # Errors
     /// When the network cannot be traced.
     pub fn new(network: &'n Network) -> Result<Self> {
+        Self::with_batch(network, BATCH)
+    }
+
+    /// Compiles the evaluation of `batch` samples at once.
+    ///
+    /// # Errors
+    /// When the network cannot be traced.
+    pub fn with_batch(network: &'n Network, batch: usize) -> Result<Self> {
         let graph = Graph::new();
-        let traced = network.trace(&graph, BATCH, NormMode::Running)?;
-        let weights = graph.input("weights", [BATCH], network.dtype());
+        let traced = network.trace(&graph, batch, NormMode::Running)?;
+        let weights = graph.input("weights", [batch], network.dtype());
         // A sample of weight 0 must not count even where its loss is infinite.
         let counts = weights.greater(weights.like(0.0));
         let outputs = [("loss", traced.losses), ("hits", traced.hits)]
             .map(|(name, values)| (name.to_string(), counts.select(values, values.like(0.0)).sum_all()));
-        let runner = Runner::new(&graph, &outputs, &[], true)?;
+        let runner = Runner::new(&graph, &outputs, &Build::default())?;
         let outputs = runner.new_outputs();
-        Ok(Evaluator { network, batch: BATCH, runner, outputs })
+        Ok(Evaluator { network, batch, runner, outputs })
     }
 
     /// Samples evaluated at once.
@@ -53,6 +61,11 @@ impl<'n> Evaluator<'n> {
     /// Bytes that an evaluation takes beside parameters and buffers.
     pub(super) fn arena_bytes(&self) -> usize {
         self.runner.arena_bytes()
+    }
+
+    /// Gives back the memory of an evaluation until the next one.
+    pub(super) fn release(&mut self) {
+        self.runner.release();
     }
 
     /// Evaluates all samples of a split.

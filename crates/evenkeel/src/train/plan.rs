@@ -3,12 +3,17 @@
 use super::evaluate::Evaluator;
 use super::memory;
 use super::step::Trainer;
-use crate::Result;
+use crate::config::Size;
 use crate::experiment::Experiment;
+use crate::network::Network;
 use crate::optim::Sgd;
+use crate::runner::MemoryLimit;
 use crate::work::Work;
+use crate::{ErrorKind, Result};
 use serde::Serialize;
 
+/// Evaluation may take this part of a memory limit: it is fast in small batches, too.
+const EVALUATION_SHARE: usize = 8;
 /// Single steps of the program that are told.
 const DEAREST: usize = 5;
 
@@ -37,8 +42,12 @@ pub struct TrainingPlan {
     pub peak_bytes: usize,
     /// Bytes that can be had now, as far as the system tells.
     pub available_bytes: Option<u64>,
+    /// Bytes that may be taken, if the configuration says so.
+    pub memory_limit: Option<u64>,
     /// Floating-point operations of a step, products and convolutions only.
     pub step_flops: u64,
+    /// Those of them that the memory limit asks for, to compute again what it leaves no room for.
+    pub again_flops: u64,
     /// The five parts of a step that read and write most, the dearest first.
     pub most_bytes: Vec<Work>,
     /// The five parts of a step that compute most, the dearest first.
@@ -51,27 +60,20 @@ impl TrainingPlan {
     /// # Errors
     /// When the network cannot be trained on such batches, or its state alone does not fit into memory.
     pub fn new(experiment: &Experiment) -> Result<TrainingPlan> {
-        memory::check_state(&experiment.network)?;
-        let optimizer = &experiment.config.optimizer;
-        let sgd = Sgd { momentum: optimizer.momentum, weight_decay: optimizer.weight_decay };
-        let state = experiment.initial_state();
-        let trainer = Trainer::new(&experiment.network, sgd, experiment.config.batch_size, state)?;
-        Ok(Self::of(experiment, &trainer, &Evaluator::new(&experiment.network)?))
+        let (trainer, evaluator) = compile(experiment)?;
+        Ok(Self::of(experiment, &trainer, &evaluator))
     }
 
     pub(super) fn of(experiment: &Experiment, trainer: &Trainer<'_>, evaluator: &Evaluator<'_>) -> TrainingPlan {
         let (network, dataset) = (&experiment.network, &experiment.dataset);
-        let size = network.dtype().bytes();
         let parameters = network.parameter_count();
-        let buffers: usize = network.buffers().iter().map(|info| info.shape.elements()).sum();
-        let (parameter_bytes, buffer_bytes) = (parameters * size, buffers * size);
+        let parameter_bytes = parameters * network.dtype().bytes();
+        let buffer_bytes = network.buffer_bytes();
         let optimizer_bytes = parameter_bytes;
         let data_bytes = dataset.train.bytes() + dataset.test.bytes();
-        let sample = dataset.train.image_len() * size + size_of::<i32>();
-        let batch_bytes = experiment.config.batch_size.max(evaluator.batch()) * sample;
+        let batch_bytes = experiment.config.batch_size.max(evaluator.batch()) * sample_bytes(experiment);
         let (activation_bytes, evaluation_bytes) = (trainer.arena_bytes(), evaluator.arena_bytes());
-        // Parameters and buffers are copied once, and then as bytes together with the velocities.
-        let checkpoint_bytes = 2 * (parameter_bytes + buffer_bytes) + optimizer_bytes;
+        let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
         let steps: Vec<Work> = trainer.steps();
         TrainingPlan {
@@ -86,7 +88,9 @@ impl TrainingPlan {
             checkpoint_bytes,
             peak_bytes: state_bytes + data_bytes + activation_bytes + evaluation_bytes + batch_bytes + checkpoint_bytes,
             available_bytes: memory::available(),
+            memory_limit: experiment.config.memory_limit.map(|limit| limit.0),
             step_flops: steps.iter().map(|step| step.flops).fold(0, u64::saturating_add),
+            again_flops: trainer.again_flops(),
             most_bytes: dearest(&steps, |step| step.bytes),
             most_flops: dearest(&steps, |step| step.flops),
         }
@@ -102,9 +106,50 @@ impl TrainingPlan {
     /// # Errors
     /// When the memory that is available is known, and too little.
     pub fn check(&self) -> Result<()> {
-        let hint = "use a smaller `--batch-size`; `evenkeel train --plan` shows what takes how much";
+        let hint = "use a smaller `--batch-size`, or a `--memory-limit` that fits, which is slower; `evenkeel train --plan` shows what \
+                    takes how much";
         memory::check(self.bytes_to_come() as u64, self.available_bytes, "training", hint)
     }
+}
+
+/// Compiles the step and the evaluation, together within the memory limit of the configuration.
+///
+/// # Errors
+/// When the network cannot be trained on such batches, or its state alone does not fit into memory, or the limit cannot be
+/// kept.
+pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)> {
+    let (network, config) = (&experiment.network, &experiment.config);
+    memory::check_state(network)?;
+    let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
+    let trainer = |limit| Trainer::within(network, sgd, config.batch_size, experiment.initial_state(), limit);
+    let mut evaluator = Evaluator::new(network)?;
+    let Some(limit) = config.memory_limit.map(Size::bytes) else { return Ok((trainer(None)?, evaluator)) };
+    let bytes = |evaluator: &Evaluator<'_>| evaluator.arena_bytes() + evaluator.batch() * sample_bytes(experiment);
+    while bytes(&evaluator) > limit / EVALUATION_SHARE && evaluator.batch() > 1 {
+        evaluator = Evaluator::with_batch(network, evaluator.batch() / 2)?;
+    }
+    let data = experiment.dataset.train.bytes() + experiment.dataset.test.bytes();
+    let beside = |evaluator: &Evaluator<'_>| {
+        let taken = data + checkpoint_bytes(network) + bytes(evaluator);
+        trainer(Some(MemoryLimit { bytes: limit, taken }))
+    };
+    match beside(&evaluator) {
+        Err(error) if error.kind() == ErrorKind::Memory => {
+            evaluator = Evaluator::with_batch(network, 1)?;
+            Ok((beside(&evaluator)?, evaluator))
+        }
+        trainer => Ok((trainer?, evaluator)),
+    }
+}
+
+fn sample_bytes(experiment: &Experiment) -> usize {
+    experiment.dataset.train.image_len() * experiment.network.dtype().bytes() + size_of::<i32>()
+}
+
+/// Parameters and buffers are copied once, and then as bytes together with the velocities.
+fn checkpoint_bytes(network: &Network) -> usize {
+    let parameters = network.parameter_count() * network.dtype().bytes();
+    2 * (parameters + network.buffer_bytes()) + parameters
 }
 
 fn dearest(steps: &[Work], price: impl Fn(&Work) -> u64) -> Vec<Work> {

@@ -1,15 +1,14 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
 use super::evaluate::{Evaluation, Evaluator, take_batch};
-use super::memory;
-use super::plan::TrainingPlan;
+use super::plan::{TrainingPlan, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use crate::config::Config;
 use crate::data::epoch_order;
 use crate::experiment::{Experiment, HessianProbe};
 use crate::network::Noise;
-use crate::optim::{Schedule, Sgd};
+use crate::optim::Schedule;
 use crate::report::write_report;
 use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
 use crate::{Error, ErrorKind, Result};
@@ -193,10 +192,7 @@ impl<'e> Session<'e> {
         })?;
         let schedule =
             Schedule::new(config.optimizer.learning_rate, &config.schedule, steps_per_epoch, config.epochs as u64);
-        let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
-        memory::check_state(&experiment.network)?;
-        let evaluator = Evaluator::new(&experiment.network)?;
-        let mut trainer = Trainer::new(&experiment.network, sgd, config.batch_size, experiment.initial_state())?;
+        let (mut trainer, evaluator) = compile(experiment)?;
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut progress = Progress::default();
         let made_folder = !dir.exists();
@@ -373,11 +369,15 @@ impl<'e> Session<'e> {
         let rate = self.schedule.rate(self.progress.step.min(self.steps.saturating_sub(1)));
         let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), rate);
         let stop = || observer.interrupted();
+        // Measurements take memory of their own.
+        self.trainer.release();
+        self.evaluator.release();
         let measured = self.experiment.measure_hessian_until(self.trainer.state(), self.progress.step, &probe, &stop);
         let measurement = match measured {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(self.interrupt()?),
-            // Where the loss overflows there is no curvature to tell, but training may go on, or say better why not.
-            Err(error) if error.kind() == ErrorKind::Numerical => {
+            // Where the loss overflows there is no curvature to tell, but training may go on, or say better why not; and
+            // training may fit a memory limit that its measurements do not.
+            Err(error) if matches!(error.kind(), ErrorKind::Numerical | ErrorKind::Memory) => {
                 observer.event(&Event::NotMeasured { step: self.progress.step, why: error });
                 self.lambda_max = None;
                 return Ok(());

@@ -3,7 +3,7 @@
 use crate::config::NormMode;
 use crate::network::{Batch, Network, Noise, State};
 use crate::optim::Sgd;
-use crate::runner::{Feed, Runner};
+use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::work::Work;
 use crate::{Error, Result};
 use evenkeel_cpu::NonFinite;
@@ -46,7 +46,22 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the network cannot be trained on such batches.
     pub fn new(network: &'n Network, sgd: Sgd, batch: usize, state: State) -> Result<Self> {
-        let runner = program(network, sgd, batch, true)?;
+        Self::within(network, sgd, batch, state, None)
+    }
+
+    /// The same within a limit of memory for a step, its state and its batch: what does not fit is computed again in the backward
+    /// pass, which may change the last bits of sums.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`], and when the limit cannot be kept.
+    pub(crate) fn within(
+        network: &'n Network,
+        sgd: Sgd,
+        batch: usize,
+        state: State,
+        memory_limit: Option<MemoryLimit>,
+    ) -> Result<Self> {
+        let runner = program(network, sgd, batch, Purpose::Train { memory_limit })?;
         let outputs = runner.new_outputs();
         let mut trainer = Trainer { network, sgd, batch, runner, outputs, noise: Noise::default() };
         trainer.set_state(state, None)?;
@@ -127,6 +142,17 @@ impl<'n> Trainer<'n> {
         self.runner.arena_bytes()
     }
 
+    /// Gives back the memory of a step until the next one.
+    pub(super) fn release(&mut self) {
+        self.runner.release();
+    }
+
+    /// Floating-point operations that a step makes a second time, see [`Trainer::within`].
+    pub(super) fn again_flops(&self) -> u64 {
+        let again = |pass: &Pass| matches!(pass, Pass::Again(_));
+        self.runner.steps().iter().filter(|step| again(&step.pass)).map(|step| step.flops).sum()
+    }
+
     /// What a step does, part by part.
     pub(super) fn steps(&self) -> Vec<Work> {
         self.runner.steps().into_iter().map(Work::from).collect()
@@ -143,7 +169,7 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn diagnose(&self, batch: &Batch) -> Result<Option<NonFinite>> {
-        let mut runner = program(self.network, self.sgd, self.batch, false)?;
+        let mut runner = program(self.network, self.sgd, self.batch, Purpose::Inspect)?;
         runner.set_noise(Noise { step: self.noise.step.wrapping_sub(1), ..self.noise });
         let rate = [scalar(0.0, self.network.dtype())];
         let feed = Feed { parameters: self.parameters(), buffers: self.buffers(), scalars: &rate, ..Feed::of(batch) };
@@ -158,8 +184,17 @@ fn scalar(value: f64, dtype: DType) -> Tensor {
     }
 }
 
-/// Builds the step. With `train` false it is the forward and backward pass alone, unfused, for inspection.
-fn program(network: &Network, sgd: Sgd, batch: usize, train: bool) -> Result<Runner> {
+/// What a program is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To take steps, within a limit of memory.
+    Train { memory_limit: Option<MemoryLimit> },
+    /// To look at the forward and backward pass, value by value.
+    Inspect,
+}
+
+/// Builds the step.
+fn program(network: &Network, sgd: Sgd, batch: usize, purpose: Purpose) -> Result<Runner> {
     let graph = Graph::new();
     let traced = network.trace_with(&graph, batch, NormMode::Batch, true)?;
     let loss = traced.losses.mean_all();
@@ -170,11 +205,11 @@ fn program(network: &Network, sgd: Sgd, batch: usize, train: bool) -> Result<Run
         ("hits".to_string(), traced.hits.sum_all()),
         ("gradient_norm".to_string(), norm),
     ];
-    if !train {
+    let Purpose::Train { memory_limit } = purpose else {
         let names = network.parameters().iter().map(|info| format!("grad/{}", info.path));
         outputs.extend(names.zip(gradient));
-        return Runner::new(&graph, &outputs, &[], false);
-    }
+        return Runner::new(&graph, &outputs, &Build { fuse: false, ..Build::default() });
+    };
     let rate = graph.input("learning_rate", [], network.dtype());
     // Infinity times zero is NaN, and nothing equals NaN: true only where both numbers are finite.
     let sum = loss + norm;
@@ -195,7 +230,7 @@ fn program(network: &Network, sgd: Sgd, batch: usize, train: bool) -> Result<Run
     let kept: Vec<_> = parameters.into_iter().chain(velocities).chain(buffers).collect();
     let donations: Vec<_> = kept.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
     outputs.extend(kept);
-    Runner::new(&graph, &outputs, &donations, true)
+    Runner::new(&graph, &outputs, &Build { donations, memory_limit, ..Build::default() })
 }
 
 /// √Σ g² over all parameters.
@@ -210,5 +245,6 @@ pub(crate) fn pass_name(pass: Pass) -> &'static str {
         Pass::Forward => "forward pass",
         Pass::Backward => "backward pass",
         Pass::Tangent => "tangent pass",
+        Pass::Again(_) => "recomputation",
     }
 }
