@@ -20,10 +20,11 @@ use std::ops::Range;
 const SUMMANDS: usize = 16;
 
 impl Function {
-    /// The same function with its nodes in ascending order of `position`, those of equal ones as they were. Where a node would
-    /// come before one that it reads, it stays behind it.
+    /// The same function with its nodes in ascending order of `position`, those of equal ones as they were, those without one
+    /// last. Where a node would come before one that it reads, it stays behind it.
     pub fn in_order(&self, position: &[usize]) -> Function {
-        let mut key = position.to_vec();
+        let mut key: Vec<usize> =
+            (0..self.nodes.len()).map(|index| position.get(index).copied().unwrap_or(usize::MAX)).collect();
         for (index, node) in self.nodes.iter().enumerate() {
             key[index] = node.inputs.iter().fold(key[index], |key_of, id| key_of.max(key[id.index()]));
         }
