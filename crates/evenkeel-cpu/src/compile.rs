@@ -4,7 +4,7 @@ use crate::bands::{Stage, form, read_whole};
 use crate::error::{Error, Result};
 use crate::fuse::{Fusion, Task, base_of};
 use crate::kernel::conv::{self, ConvShape};
-use crate::kernel::matmul::MatMul;
+use crate::kernel::matmul::{self, MatMul};
 use crate::kernel::movement::{Gather, Movement, Strided};
 use crate::loops::{Loop, OutputKind};
 use crate::plan::{Life, place};
@@ -169,8 +169,12 @@ fn kernel(node: &Node, nodes: &[Node]) -> (Kernel, usize) {
             let extents = matmul_extents(&operand(0).shape, &operand(1).shape, transpose_lhs, transpose_rhs);
             // Tracing has checked that the extents agree.
             let [batch, m, k, n] = extents.unwrap_or_default();
-            let product = MatMul { batch, m, k, n, transpose_lhs, transpose_rhs };
-            let scratch = product.scratch_elements();
+            let batch = vec![batch];
+            let lhs = matmul::Layout::dense(&batch, m, k, transpose_lhs);
+            let rhs = matmul::Layout::dense(&batch, k, n, transpose_rhs);
+            let result = matmul::Layout::dense(&batch, m, n, false);
+            let product = MatMul { batch, m, k, n, lhs, rhs, result };
+            let scratch = product.scratch_elements(node.dtype.bytes());
             (Kernel::MatMul(product), scratch)
         }
         Op::Slice(along) => (Kernel::Move(Movement::Slice(Strided::new(along, &operand(0).shape))), 0),

@@ -352,7 +352,7 @@ impl Program {
             }
             Kernel::MatMul(product) => {
                 // SAFETY: as above.
-                let scratch = unsafe { slice_mut::<T>(scratch, product.scratch_elements()) };
+                let scratch = unsafe { slice_mut::<T>(scratch, product.scratch_elements(size_of::<T>())) };
                 product.run(read(0), read(1), write(), scratch);
             }
             Kernel::Convolution(direction, shape) => {

@@ -79,6 +79,9 @@ impl Units {
     }
 }
 
+/// Pixels ahead whose first line is asked for: they may be too far apart for the processor to foresee.
+const AHEAD: usize = 16;
+
 /// The operands of a copy of pixels.
 pub(super) struct Pixels<T> {
     pub(super) source: *const T,
@@ -103,6 +106,7 @@ pub(super) unsafe fn copy_pixels<L: Lanes>(pixels: &Pixels<L::Scalar>) {
         unsafe {
             let source = pixels.source.add(pixel * pixels.source_step);
             let target = pixels.target.add(pixel * pixels.target_step);
+            L::prefetch(source.wrapping_add(AHEAD * pixels.source_step));
             for at in (0..whole).step_by(L::N) {
                 L::load(source.add(at)).store(target.add(at));
             }
@@ -178,7 +182,7 @@ pub(super) fn copy_images<T: Real>(
 }
 
 /// Fills `target` with pixels of `pixel` scalars, of which the first `take` are copied and the others become zeros.
-pub(super) fn copy_all<T: Real>(
+pub(in crate::kernel) fn copy_all<T: Real>(
     level: InstructionSet,
     source: &[T],
     source_step: usize,
@@ -207,6 +211,7 @@ pub(super) fn copy_all<T: Real>(
 /// Copies the inputs of some output rows of an image as `[channel][row][column]`, channels `plane` scalars apart, with zeros
 /// outside the input. Only for strides of 1.
 pub(super) fn copy_planes<T: Real>(
+    level: InstructionSet,
     source: Source<'_, T>,
     rows: &Axis,
     columns: &Axis,
@@ -235,6 +240,6 @@ pub(super) fn copy_planes<T: Real>(
         let line = (image * source.height + input as usize) * source.width + first;
         let data = &source.data[line * source.channels + source.from..];
         let target = &mut block[start + inside.start..];
-        transpose(data, target, [source.take, inside.len()], [1, source.channels, plane]);
+        transpose(level, data, target, [source.take, inside.len()], [1, source.channels, plane]);
     }
 }

@@ -48,19 +48,19 @@ pub(super) struct Correlation {
 
 /// A block of output channels of one group, one or two vectors wide.
 #[derive(Clone, Copy)]
-pub(super) struct ChannelBlock {
-    pub(super) first: usize,
-    pub(super) vectors: usize,
+pub(in crate::kernel) struct ChannelBlock {
+    pub(in crate::kernel) first: usize,
+    pub(in crate::kernel) vectors: usize,
 }
 
 /// The block `index` of `channels` channels: two vectors wide, the last one vector where that is enough.
-pub(super) fn channel_block(channels: usize, lanes: usize, index: usize) -> ChannelBlock {
+pub(in crate::kernel) fn channel_block(channels: usize, lanes: usize, index: usize) -> ChannelBlock {
     let first = index * 2 * lanes;
     ChannelBlock { first, vectors: if channels - first > lanes { 2 } else { 1 } }
 }
 
 /// Blocks of `channels` channels.
-pub(super) fn channel_blocks(channels: usize, lanes: usize) -> usize {
+pub(in crate::kernel) fn channel_blocks(channels: usize, lanes: usize) -> usize {
     channels.div_ceil(2 * lanes)
 }
 
@@ -176,7 +176,7 @@ impl Correlation {
         let in_place = self.weights_in_place(lanes);
         let (packed, copies) = scratch.split_at_mut(if in_place { 0 } else { self.groups * self.packed(lanes) });
         if !in_place {
-            self.pack(lanes, w, packed);
+            self.pack(level, w, packed);
         }
         let weights = if in_place { w } else { packed };
         match layout {
@@ -284,6 +284,7 @@ impl Correlation {
                         y: y.at(at + range.start * self.steps[2]),
                         y_stride: self.steps[2],
                         channels,
+                        add: false,
                     };
                     // SAFETY: `level` was detected on this processor. The copy holds every input of the row's pixels, the
                     // weights a row for every tap and reduced channel, and no other task writes these channels of these
@@ -371,6 +372,7 @@ impl Correlation {
                     y: y.at(at + (first_image + first) * self.steps[0]),
                     y_stride: self.steps[0],
                     channels,
+                    add: false,
                 };
                 // SAFETY: `level` was detected on this processor. The nest leads to positions inside the image, copied for
                 // every image of the range; the weights hold a row for every tap and reduced channel, and no other task

@@ -2,7 +2,8 @@
 
 use super::copy::{Pixels, copy_pixels};
 use super::depthwise::{ChannelSum, ChannelTile, channel_sum, channel_tile};
-use super::simd::Array;
+use super::pack::{Turn, turn_squares};
+use super::simd::{Array, Lanes};
 use super::tile::{PixelTile, PlaneTile, WeightTile, pixel_tile, plane_tile, weight_tile};
 use super::winograd::{Transforms, transforms_f32, transforms_f64};
 use crate::kernel::instruction_set::InstructionSet;
@@ -13,9 +14,9 @@ type WeightKernel<T> = unsafe fn(&WeightTile<'_, T>);
 
 /// The inner loops of one instruction set and scalar. Each may only be called on a processor that has the instruction set,
 /// with operands that keep the promises of the function it is compiled from.
-pub(super) struct Kernels<T: 'static> {
+pub(in crate::kernel) struct Kernels<T: 'static> {
     /// Tiles of output pixels: index by vectors − 1, then by pixels − 1.
-    pub(super) pixels: [&'static [PixelKernel<T>]; 2],
+    pub(in crate::kernel) pixels: [&'static [PixelKernel<T>]; 2],
     /// Tiles of the weight gradient: index by vectors − 1, then by weight rows − 1.
     pub(super) weights: [&'static [WeightKernel<T>]; 2],
     /// Tiles of planes: index by output channels − 1; with the vectors of pixels of each.
@@ -24,6 +25,8 @@ pub(super) struct Kernels<T: 'static> {
     pub(super) channels: &'static [unsafe fn(&ChannelTile<T>)],
     /// A depthwise weight gradient.
     pub(super) sum: unsafe fn(&ChannelSum<T>),
+    /// Squares turned round, with their side.
+    pub(super) turn: (usize, unsafe fn(&Turn<T>)),
     /// Copies of pixels.
     pub(super) copy: unsafe fn(&Pixels<T>),
 }
@@ -70,12 +73,19 @@ macro_rules! kernels {
                 unsafe { copy_pixels::<$lanes>(pixels) }
             }
 
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn turn(turn: &Turn<$scalar>) {
+                // SAFETY: as above.
+                unsafe { turn_squares::<$lanes>(turn) }
+            }
+
             pub(super) static KERNELS: Kernels<$scalar> = Kernels {
                 pixels: [&[$(pixels::<$one, 1>),*], &[$(pixels::<$two, 2>),*]],
                 weights: [&[$(weights::<$one, 1>),*], &[$(weights::<$two, 2>),*]],
                 planes: &[$(($planes, planes::<$outputs, $planes>)),*],
                 channels: &[channels::<1>, channels::<2>, channels::<3>, channels::<4>],
                 sum,
+                turn: (<$lanes>::SIDE, turn),
                 copy,
             };
         }
@@ -115,13 +125,20 @@ mod sealed {
         fn transforms(level: InstructionSet) -> &'static Transforms<Self>;
     }
 }
-pub(super) use sealed::Sealed;
+pub(in crate::kernel) use sealed::Sealed;
 
 /// The scalars the kernels are compiled for: `f32` and `f64`.
-pub trait Real: Sealed + Copy + Default + Send + Sync + std::ops::AddAssign + std::fmt::Debug + PartialEq {}
+pub trait Real: Sealed + Copy + Default + Send + Sync + std::ops::AddAssign + std::fmt::Debug + PartialEq {
+    /// The neutral factor.
+    const ONE: Self;
+}
 
-impl Real for f32 {}
-impl Real for f64 {}
+impl Real for f32 {
+    const ONE: f32 = 1.0;
+}
+impl Real for f64 {
+    const ONE: f64 = 1.0;
+}
 
 impl Sealed for f32 {
     #[allow(private_interfaces)]

@@ -33,22 +33,22 @@
 //!   image, so that the same tiles are full; there is no separate path for it.
 //! * Weights are packed once a call, except for a handful of output pixels, which read them where they lie.
 
-mod copy;
-mod correlate;
+pub(super) mod copy;
+pub(super) mod correlate;
 mod depthwise;
 mod forward;
 mod geometry;
 mod input_gradient;
-mod kernels;
-mod pack;
+pub(super) mod kernels;
+pub(super) mod pack;
 mod planes;
-mod simd;
+pub(super) mod simd;
 #[cfg(test)]
 mod tests;
-mod tile;
+pub(super) mod tile;
 mod weight_gradient;
 mod winograd;
-mod work;
+pub(super) mod work;
 
 pub use forward::{forward, forward_scratch};
 pub use geometry::ConvShape;

@@ -2,7 +2,9 @@
 
 use super::correlate::{Correlation, channel_block, channel_blocks};
 use super::kernels::Real;
+use super::simd::Lanes;
 use super::work::{Shared, each};
+use crate::kernel::instruction_set::InstructionSet;
 
 /// Where the weights of a block of channels lie, and the steps between rows of taps, taps of a row, and reduced channels.
 pub(super) struct WeightRows<T> {
@@ -12,7 +14,8 @@ pub(super) struct WeightRows<T> {
 
 impl Correlation {
     /// Packs the weights as `[group][channel block][tap][reduction][lane]`, zeros in the lanes beyond the last channel.
-    pub(super) fn pack<T: Real>(&self, lanes: usize, w: &[T], packed: &mut [T]) {
+    pub(super) fn pack<T: Real>(&self, level: InstructionSet, w: &[T], packed: &mut [T]) {
+        let lanes = level.lanes(size_of::<T>());
         let (blocks, depth) = (channel_blocks(self.produce, lanes), self.depth());
         if depth == 0 {
             return;
@@ -39,7 +42,7 @@ impl Correlation {
                     if channels < width {
                         target.fill(T::default());
                     }
-                    transpose(source, target, [self.reduce, channels], [reduce_step, produce_step, width]);
+                    transpose(level, source, target, [self.reduce, channels], [reduce_step, produce_step, width]);
                 }
             }
         });
@@ -60,33 +63,63 @@ impl Correlation {
     }
 }
 
-/// Writes `target[k · width + lane] = source[k · k_step + lane · lane_step]`.
+/// Writes `target[k · width + lane] = source[k · k_step + lane · lane_step]` for all k below `depth` and lanes below `lanes`.
 ///
-/// Where the source is contiguous along k, in small squares that the compiler turns round in registers, and in an order that
-/// fills a line of the target before the next.
-pub(super) fn transpose<T: Real>(
+/// Where the source is contiguous along k, in small squares turned round in registers.
+pub(in crate::kernel) fn transpose<T: Real>(
+    level: InstructionSet,
     source: &[T],
     target: &mut [T],
     [depth, lanes]: [usize; 2],
     [k_step, lane_step, width]: [usize; 3],
 ) {
-    const SIDE: usize = 4;
-    let whole = if k_step == 1 { [depth / SIDE * SIDE, lanes / SIDE * SIDE] } else { [0, 0] };
-    for k in (0..whole[0]).step_by(SIDE) {
-        for lane in (0..whole[1]).step_by(SIDE) {
-            let mut square = [[T::default(); SIDE]; SIDE];
-            for (l, line) in square.iter_mut().enumerate() {
-                line.copy_from_slice(&source[k + (lane + l) * lane_step..][..SIDE]);
-            }
-            for i in 0..SIDE {
-                let turned: [T; SIDE] = std::array::from_fn(|l| square[l][i]);
-                target[(k + i) * width + lane..][..SIDE].copy_from_slice(&turned);
-            }
-        }
+    if depth == 0 || lanes == 0 {
+        return;
     }
+    let whole = if k_step == 1 {
+        let last = [(lanes - 1) * lane_step + depth, (depth - 1) * width + lanes];
+        assert!(last[0] <= source.len() && last[1] <= target.len(), "convolution: a copy leaves its source or target");
+        let turn = Turn { source: source.as_ptr(), target: target.as_mut_ptr(), depth, lanes, lane_step, width };
+        let (side, turn_squares) = T::kernels(level).turn;
+        // SAFETY: `level` was detected on this processor; the lengths were checked.
+        unsafe { turn_squares(&turn) };
+        [depth / side * side, lanes / side * side]
+    } else {
+        [0, 0]
+    };
     for k in 0..depth {
         for lane in if k < whole[0] { whole[1]..lanes } else { 0..lanes } {
             target[k * width + lane] = source[k * k_step + lane * lane_step];
+        }
+    }
+}
+
+/// The operands of [`turn_squares`].
+pub(super) struct Turn<T> {
+    source: *const T,
+    target: *mut T,
+    depth: usize,
+    lanes: usize,
+    lane_step: usize,
+    width: usize,
+}
+
+/// Turns round all whole squares of a [`transpose`]; two of them along a line of the source at a time.
+///
+/// # Safety
+/// The processor has the instruction set of `L`; source and target are valid for all k and lanes.
+#[inline(always)]
+pub(super) unsafe fn turn_squares<L: Lanes>(turn: &Turn<L::Scalar>) {
+    let (deep, wide) = (turn.depth / L::SIDE, turn.lanes / L::SIDE);
+    for first in (0..deep).step_by(2) {
+        for lane in (0..wide).map(|square| square * L::SIDE) {
+            for k in (first..deep.min(first + 2)).map(|square| square * L::SIDE) {
+                // SAFETY: the caller's promise; the square lies inside.
+                unsafe {
+                    let target = turn.target.add(k * turn.width + lane);
+                    L::turn(turn.source.add(k + lane * turn.lane_step), turn.lane_step, target, turn.width);
+                }
+            }
         }
     }
 }

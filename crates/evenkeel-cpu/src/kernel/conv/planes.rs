@@ -94,6 +94,7 @@ impl Planes {
                     for group in 0..of.groups {
                         let rows = unit.first_row..unit.first_row + unit.rows;
                         copy_planes(
+                            level,
                             of.source(x, group),
                             &of.rows,
                             &of.columns,

@@ -32,6 +32,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn store(self, at: *mut Self::Scalar);
     /// The first `count <= N` scalars to `at`.
     unsafe fn store_first(self, at: *mut Self::Scalar, count: usize);
+    /// Rows and columns of a square that [`Lanes::turn`] turns round.
+    const SIDE: usize;
+    /// `target[k · to + l] = source[l · from + k]` for all k and l below `SIDE`.
+    unsafe fn turn(source: *const Self::Scalar, from: usize, target: *mut Self::Scalar, to: usize);
     /// Asks for the line of the cache at `at`, which may lie anywhere; a hint without effect on values.
     #[inline(always)]
     fn prefetch(_at: *const Self::Scalar) {}
@@ -48,7 +52,7 @@ impl InstructionSet {
     }
 
     /// Most accumulator rows for tiles of one and of two vectors, bounded by the registers: rows · vectors + vectors + 1.
-    pub(super) fn tile_rows(self) -> [usize; 2] {
+    pub(in crate::kernel) fn tile_rows(self) -> [usize; 2] {
         match self {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => [24, 14],
@@ -122,6 +126,16 @@ macro_rules! array_lanes {
                     unsafe { *at.add(lane) = value };
                 }
             }
+            const SIDE: usize = 4;
+            #[inline(always)]
+            unsafe fn turn(source: *const $scalar, from: usize, target: *mut $scalar, to: usize) {
+                for k in 0..4 {
+                    // SAFETY: both squares are valid (trait contract).
+                    let turned: [$scalar; 4] = std::array::from_fn(|l| unsafe { *source.add(l * from + k) });
+                    // SAFETY: as above.
+                    unsafe { *target.add(k * to).cast::<[$scalar; 4]>() = turned };
+                }
+            }
         }
     };
 }
@@ -137,7 +151,7 @@ pub(super) mod x86 {
     use super::Lanes;
 
     macro_rules! x86_lanes {
-        ($vector:ty, $scalar:ty, $n:literal, $zero:ident, $set:ident, $load:ident, $fma:ident, $store:ident, $add:ident, $subtract:ident, $multiply:ident, $first:expr, $load_first:expr) => {
+        ($vector:ty, $scalar:ty, $n:literal, $zero:ident, $set:ident, $load:ident, $fma:ident, $store:ident, $add:ident, $subtract:ident, $multiply:ident, $first:expr, $load_first:expr, $side:literal, $turn:ident) => {
             impl Lanes for $vector {
                 type Scalar = $scalar;
                 const N: usize = $n;
@@ -191,6 +205,12 @@ pub(super) mod x86 {
                     // SAFETY: as in `zero`; lanes outside the mask are not touched, those inside are valid (trait contract).
                     unsafe { $first(at, self, count) }
                 }
+                const SIDE: usize = $side;
+                #[inline(always)]
+                unsafe fn turn(source: *const $scalar, from: usize, target: *mut $scalar, to: usize) {
+                    // SAFETY: as in `zero`; both squares are valid (trait contract).
+                    unsafe { $turn(source, from, target, to) }
+                }
                 #[inline(always)]
                 fn prefetch(at: *const $scalar) {
                     // SAFETY: every processor of this architecture has the hint, and it never faults.
@@ -213,7 +233,9 @@ pub(super) mod x86 {
         _mm512_sub_ps,
         _mm512_mul_ps,
         |at, vector, count: usize| _mm512_mask_storeu_ps(at, ((1u32 << count) - 1) as __mmask16, vector),
-        |at, count: usize| _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at)
+        |at, count: usize| _mm512_maskz_loadu_ps(((1u32 << count) - 1) as __mmask16, at),
+        8,
+        turn_eight
     );
     x86_lanes!(
         __m512d,
@@ -228,7 +250,9 @@ pub(super) mod x86 {
         _mm512_sub_pd,
         _mm512_mul_pd,
         |at, vector, count: usize| _mm512_mask_storeu_pd(at, ((1u32 << count) - 1) as __mmask8, vector),
-        |at, count: usize| _mm512_maskz_loadu_pd(((1u32 << count) - 1) as __mmask8, at)
+        |at, count: usize| _mm512_maskz_loadu_pd(((1u32 << count) - 1) as __mmask8, at),
+        4,
+        turn_four
     );
     x86_lanes!(
         __m256,
@@ -251,7 +275,9 @@ pub(super) mod x86 {
             let mut lanes = [0.0f32; 8];
             std::ptr::copy_nonoverlapping(at, lanes.as_mut_ptr(), count);
             _mm256_loadu_ps(lanes.as_ptr())
-        }
+        },
+        8,
+        turn_eight
     );
     x86_lanes!(
         __m256d,
@@ -274,6 +300,54 @@ pub(super) mod x86 {
             let mut lanes = [0.0f64; 4];
             std::ptr::copy_nonoverlapping(at, lanes.as_mut_ptr(), count);
             _mm256_loadu_pd(lanes.as_ptr())
-        }
+        },
+        4,
+        turn_four
     );
+
+    /// A square of eight f32: pairs of rows interleaved, then pairs of pairs, then the halves of the vectors.
+    ///
+    /// # Safety
+    /// The processor has AVX; eight rows of eight scalars are valid in both squares.
+    #[inline(always)]
+    unsafe fn turn_eight(source: *const f32, from: usize, target: *mut f32, to: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row: [__m256; 8] = std::array::from_fn(|l| _mm256_loadu_ps(source.add(l * from)));
+            let low = |a: usize| _mm256_unpacklo_ps(row[a], row[a + 1]);
+            let high = |a: usize| _mm256_unpackhi_ps(row[a], row[a + 1]);
+            let four = |a: usize| {
+                let (l, h, m, n) = (low(a), high(a), low(a + 2), high(a + 2));
+                [
+                    _mm256_shuffle_ps::<0x44>(l, m),
+                    _mm256_shuffle_ps::<0xEE>(l, m),
+                    _mm256_shuffle_ps::<0x44>(h, n),
+                    _mm256_shuffle_ps::<0xEE>(h, n),
+                ]
+            };
+            let (upper, lower) = (four(0), four(4));
+            for k in 0..4 {
+                _mm256_storeu_ps(target.add(k * to), _mm256_permute2f128_ps::<0x20>(upper[k], lower[k]));
+                _mm256_storeu_ps(target.add((k + 4) * to), _mm256_permute2f128_ps::<0x31>(upper[k], lower[k]));
+            }
+        }
+    }
+
+    /// A square of four f64, likewise.
+    ///
+    /// # Safety
+    /// The processor has AVX; four rows of four scalars are valid in both squares.
+    #[inline(always)]
+    unsafe fn turn_four(source: *const f64, from: usize, target: *mut f64, to: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let row: [__m256d; 4] = std::array::from_fn(|l| _mm256_loadu_pd(source.add(l * from)));
+            let upper = [_mm256_unpacklo_pd(row[0], row[1]), _mm256_unpackhi_pd(row[0], row[1])];
+            let lower = [_mm256_unpacklo_pd(row[2], row[3]), _mm256_unpackhi_pd(row[2], row[3])];
+            for k in 0..2 {
+                _mm256_storeu_pd(target.add(k * to), _mm256_permute2f128_pd::<0x20>(upper[k], lower[k]));
+                _mm256_storeu_pd(target.add((k + 2) * to), _mm256_permute2f128_pd::<0x31>(upper[k], lower[k]));
+            }
+        }
+    }
 }

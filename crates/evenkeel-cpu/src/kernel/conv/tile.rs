@@ -11,17 +11,17 @@ use super::simd::Lanes;
 ///
 /// The steps wrap around: kernel positions may be visited backwards.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Nest {
-    pub(super) counts: [usize; 3],
+pub(in crate::kernel) struct Nest {
+    pub(in crate::kernel) counts: [usize; 3],
     /// Steps in the first array, in scalars.
-    pub(super) first: [usize; 3],
+    pub(in crate::kernel) first: [usize; 3],
     /// Steps in the second array, in scalars.
-    pub(super) second: [usize; 3],
+    pub(in crate::kernel) second: [usize; 3],
 }
 
 impl Nest {
     /// A single loop with these steps.
-    pub(super) fn line(count: usize, first: usize, second: usize) -> Nest {
+    pub(in crate::kernel) fn line(count: usize, first: usize, second: usize) -> Nest {
         Nest { counts: [1, 1, count], first: [0, 0, first], second: [0, 0, second] }
     }
 
@@ -30,7 +30,12 @@ impl Nest {
     /// # Safety
     /// The pointers stay inside their arrays wherever the nest leads them.
     #[inline(always)]
-    pub(super) unsafe fn walk<T>(&self, first: *const T, second: *const T, mut visit: impl FnMut(*const T, *const T)) {
+    pub(in crate::kernel) unsafe fn walk<T>(
+        &self,
+        first: *const T,
+        second: *const T,
+        mut visit: impl FnMut(*const T, *const T),
+    ) {
         for outer in 0..self.counts[0] {
             for middle in 0..self.counts[1] {
                 let mut a = first.wrapping_add(outer.wrapping_mul(self.first[0]));
@@ -48,21 +53,23 @@ impl Nest {
 }
 
 /// The operands of a tile of output pixels.
-pub(super) struct PixelTile<T> {
+pub(in crate::kernel) struct PixelTile<T> {
     /// First pixel of the input.
-    pub(super) x: *const T,
+    pub(in crate::kernel) x: *const T,
     /// From one pixel to the next.
-    pub(super) x_stride: usize,
+    pub(in crate::kernel) x_stride: usize,
     /// Rows of weights, each as wide as the tile.
-    pub(super) weights: *const T,
+    pub(in crate::kernel) weights: *const T,
     /// Rows of taps, taps of a row, input channels: over the input and over the weights.
-    pub(super) nest: Nest,
+    pub(in crate::kernel) nest: Nest,
     /// First pixel of the output.
-    pub(super) y: *mut T,
+    pub(in crate::kernel) y: *mut T,
     /// From one output pixel to the next.
-    pub(super) y_stride: usize,
+    pub(in crate::kernel) y_stride: usize,
     /// Channels to write, at most the width of the tile.
-    pub(super) channels: usize,
+    pub(in crate::kernel) channels: usize,
+    /// Whether the sums are added to what the output holds.
+    pub(in crate::kernel) add: bool,
 }
 
 /// The operands of a tile of planes: input and output have all pixels of a channel next to each other.
@@ -91,7 +98,7 @@ pub(super) struct WeightTile<'a, T> {
     pub(super) channels: usize,
 }
 
-/// Sums a tile of `P` pixels × `V` vectors.
+/// Sums a tile of `P` pixels × `V` vectors, each element in the order of the nest.
 ///
 /// # Safety
 /// The processor has the instruction set of `L`; `x`, `weights` and `y` are valid for all that nest, pixels and channels name.
@@ -118,11 +125,14 @@ pub(super) unsafe fn pixel_tile<L: Lanes, const P: usize, const V: usize>(tile: 
         });
         for (p, sums) in sums.iter().enumerate() {
             let y = tile.y.add(p * tile.y_stride);
-            for (v, sum) in sums.iter().enumerate() {
-                if tile.channels == V * L::N {
-                    sum.store(y.add(v * L::N));
-                } else {
-                    sum.store_first(y.wrapping_add(v * L::N), tile.channels.saturating_sub(v * L::N).min(L::N));
+            for (v, &sum) in sums.iter().enumerate() {
+                let y = y.wrapping_add(v * L::N);
+                let count = tile.channels.saturating_sub(v * L::N).min(L::N);
+                match (tile.add, tile.channels == V * L::N) {
+                    (false, true) => sum.store(y),
+                    (false, false) => sum.store_first(y, count),
+                    (true, true) => L::load(y).add(sum).store(y),
+                    (true, false) => L::load_first(y, count).add(sum).store_first(y, count),
                 }
             }
         }

@@ -12,7 +12,7 @@ pub(super) const FORK: usize = 200_000;
 
 /// A pointer to memory that tasks write in disjoint places.
 #[derive(Clone, Copy)]
-pub(super) struct Shared<T>(*mut T);
+pub(in crate::kernel) struct Shared<T>(*mut T);
 
 // SAFETY: the pointer is only dereferenced by tasks, each of which owns the elements that it writes.
 unsafe impl<T: Send> Send for Shared<T> {}
@@ -20,17 +20,17 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
-    pub(super) fn new(data: &mut [T]) -> Shared<T> {
+    pub(in crate::kernel) fn new(data: &mut [T]) -> Shared<T> {
         Shared(data.as_mut_ptr())
     }
 
     /// The memory that starts at `data`.
-    pub(super) fn from_raw(data: *mut T) -> Shared<T> {
+    pub(in crate::kernel) fn from_raw(data: *mut T) -> Shared<T> {
         Shared(data)
     }
 
     /// The element at `index`, which the caller knows to be inside.
-    pub(super) fn at(self, index: usize) -> *mut T {
+    pub(in crate::kernel) fn at(self, index: usize) -> *mut T {
         self.0.wrapping_add(index)
     }
 
@@ -38,14 +38,14 @@ impl<T> Shared<T> {
     ///
     /// # Safety
     /// They lie inside the memory, and nobody else uses them while the slice is alive.
-    pub(super) unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a mut [T] {
+    pub(in crate::kernel) unsafe fn slice<'a>(self, start: usize, len: usize) -> &'a mut [T] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.at(start), len) }
     }
 }
 
 /// Does `task` for every number below `tasks`: in parallel, unless `work` (in multiply-adds) is small.
-pub(super) fn each(work: usize, tasks: usize, task: impl Fn(usize) + Sync + Send) {
+pub(in crate::kernel) fn each(work: usize, tasks: usize, task: impl Fn(usize) + Sync + Send) {
     if work < FORK || tasks < 2 || is_alone() {
         (0..tasks).for_each(task);
     } else {
@@ -54,12 +54,12 @@ pub(super) fn each(work: usize, tasks: usize, task: impl Fn(usize) + Sync + Send
 }
 
 /// Part `index` of `count` things cut into `parts` parts whose sizes differ by at most one.
-pub(super) fn even(count: usize, parts: usize, index: usize) -> Range<usize> {
+pub(in crate::kernel) fn even(count: usize, parts: usize, index: usize) -> Range<usize> {
     count * index / parts..count * (index + 1) / parts
 }
 
 /// Adds arrays of the length of `sums`, one after the other in `parts`, to it in their order.
-pub(super) fn add_parts<T: Real>(sums: &mut [T], parts: &[T]) {
+pub(in crate::kernel) fn add_parts<T: Real>(sums: &mut [T], parts: &[T]) {
     const PIECE: usize = 4096;
     let length = sums.len();
     if parts.is_empty() {

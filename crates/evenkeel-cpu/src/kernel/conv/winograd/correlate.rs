@@ -203,6 +203,7 @@ impl Filtering {
                     y: products.at(plane * plane_after + tiles.start * after + block.first),
                     y_stride: after,
                     channels: block.vectors * self.lanes,
+                    add: false,
                 };
                 // SAFETY: `level` was detected on this processor; the planes hold these rows and channels in whole vectors, and
                 // no other item writes this block of this plane.
