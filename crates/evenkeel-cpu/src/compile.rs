@@ -2,15 +2,16 @@
 
 use crate::bands::{Stage, form, read_whole};
 use crate::error::{Error, Result};
-use crate::fuse::{Fusion, Task, base_of};
+use crate::fuse::{Fusion, Product, Task, base_of};
 use crate::kernel::conv::{self, ConvShape};
-use crate::kernel::matmul::{self, MatMul};
+use crate::kernel::matmul::MatMul;
 use crate::kernel::movement::{Gather, Movement, Strided};
 use crate::loops::{Loop, OutputKind};
+use crate::operand;
 use crate::plan::{Life, place};
 use crate::program::{Program, Schedule, Step};
 use crate::recompute;
-use evenkeel_graph::op::{Constant, Convolution, Distribution, Op, Window, matmul_extents};
+use evenkeel_graph::op::{Constant, Convolution, Distribution, Op, Window};
 use evenkeel_graph::{DType, Function, Node, Tensor};
 use std::sync::Arc;
 
@@ -146,6 +147,21 @@ fn step(function: &Function, task: &Task) -> Step {
                 kernel: Kernel::Loop(Box::new(nest)),
             }
         }
+        Task::Product(Product { node, value, operands }) => {
+            let order = match &nodes[*value].op {
+                Op::Transpose { permutation } => Some(&permutation[..]),
+                _ => None,
+            };
+            let product = operand::product(nodes, *node, operands, order);
+            let bytes = nodes[*node].dtype.bytes();
+            Step {
+                reads: operand::reads(nodes, operands),
+                writes: vec![*value],
+                scratch_bytes: product.scratch_elements(bytes) * bytes,
+                scratch: 0,
+                kernel: Kernel::MatMul(product),
+            }
+        }
         Task::Opaque(index) => {
             let node = &nodes[*index];
             let (kernel, scratch_elements) = kernel(node, nodes);
@@ -165,18 +181,6 @@ fn kernel(node: &Node, nodes: &[Node]) -> (Kernel, usize) {
     let operand = |place: usize| &nodes[node.inputs[place].index()];
     let columns = || operand(0).shape.last().copied().unwrap_or(1);
     match &node.op {
-        &Op::MatMul { transpose_lhs, transpose_rhs } => {
-            let extents = matmul_extents(&operand(0).shape, &operand(1).shape, transpose_lhs, transpose_rhs);
-            // Tracing has checked that the extents agree.
-            let [batch, m, k, n] = extents.unwrap_or_default();
-            let batch = vec![batch];
-            let lhs = matmul::Layout::dense(&batch, m, k, transpose_lhs);
-            let rhs = matmul::Layout::dense(&batch, k, n, transpose_rhs);
-            let result = matmul::Layout::dense(&batch, m, n, false);
-            let product = MatMul { batch, m, k, n, lhs, rhs, result };
-            let scratch = product.scratch_elements(node.dtype.bytes());
-            (Kernel::MatMul(product), scratch)
-        }
         Op::Slice(along) => (Kernel::Move(Movement::Slice(Strided::new(along, &operand(0).shape))), 0),
         Op::Pad(along) => (Kernel::Move(Movement::Pad(Strided::new(along, &node.shape))), 0),
         Op::Concat { axis } => {

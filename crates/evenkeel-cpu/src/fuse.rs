@@ -11,6 +11,7 @@
 //! one space never wait for each other through memory, so those that share an operand run as one loop, without any search
 //! for cycles.
 
+use crate::operand::Region;
 use evenkeel_graph::op::{Binary, Comparison, Constant, Op, Reduction, Unary};
 use evenkeel_graph::{DType, Function, Node, Pass};
 use std::collections::HashMap;
@@ -79,6 +80,17 @@ pub(crate) enum Task {
     Loop(Group),
     /// A single node with a kernel of its own.
     Opaque(usize),
+    Product(Product),
+}
+
+/// A matrix product, and where it reads and writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Product {
+    /// The node of the product.
+    pub(crate) node: usize,
+    /// The node whose memory the result is written to: the product's own, or its only reader, a transpose.
+    pub(crate) value: usize,
+    pub(crate) operands: [Region; 2],
 }
 
 /// The memory a node's value lives in: reshapes are other names for their operand.
@@ -127,6 +139,10 @@ pub(crate) struct Fusion<'f> {
     kept: Vec<bool>,
     /// Values the caller wants.
     outputs: Vec<bool>,
+    /// Where products read their operands.
+    regions: HashMap<usize, [Region; 2]>,
+    /// Transposes whose operand, a product nobody else reads, writes its result in their order; with the product.
+    absorbed: HashMap<usize, usize>,
 }
 
 impl<'f> Fusion<'f> {
@@ -138,23 +154,44 @@ impl<'f> Fusion<'f> {
             compute: compute_types(nodes),
             kept: vec![!fuse; nodes.len()],
             outputs: vec![false; nodes.len()],
+            regions: HashMap::new(),
+            absorbed: HashMap::new(),
         };
+        let mut used = vec![false; nodes.len()];
         for (_, output) in function.outputs() {
             fusion.keep(output.index());
             fusion.outputs[base_of(nodes, output.index())] = true;
+            used[output.index()] = true;
+        }
+        // From the last reader to the first: what only leads to the memory of a product's operand is never computed.
+        for (index, node) in nodes.iter().enumerate().rev().filter(|(_, node)| !is_source(&node.op)) {
+            used[index] |= !fuse;
+            if !used[index] {
+                continue;
+            }
+            let operand = |place: usize| node.inputs[place].index();
+            if let Op::MatMul { .. } = node.op {
+                let region = |place: usize| match fuse {
+                    true => Region::of_matrices(nodes, operand(place)),
+                    false => Region::whole(nodes, operand(place)),
+                };
+                let regions = [region(0), region(1)];
+                regions.iter().for_each(|region| used[region.node] = true);
+                fusion.regions.insert(index, regions);
+            } else {
+                node.inputs.iter().for_each(|id| used[id.index()] = true);
+            }
         }
         let mut uses = vec![0usize; nodes.len()];
-        for (index, node) in nodes.iter().enumerate() {
-            for input in &node.inputs {
-                uses[input.index()] += 1;
-            }
+        for (index, node) in nodes.iter().enumerate().filter(|&(index, _)| used[index]) {
             let body = node.op.is_elementwise() || matches!(node.op, Op::Reduce { .. });
             match &node.op {
                 Op::Reduce { .. } => fusion.keep(index),
                 op if is_source(op) || !is_loop(op) && *op != Op::Reshape => fusion.keep(index),
                 _ => {}
             }
-            for input in node.inputs.iter().map(|id| id.index()) {
+            for input in fusion.operands(index) {
+                uses[input] += 1;
                 if !body {
                     // Opaque nodes, reshapes and views read memory.
                     let source = if is_view(&node.op) { fusion.view(index).base } else { input };
@@ -164,8 +201,38 @@ impl<'f> Fusion<'f> {
                 }
             }
         }
+        if fuse {
+            fusion.absorb_transposes(&uses);
+        }
         fusion.keep_what_is_dear(&uses);
         fusion
+    }
+
+    /// The nodes whose values a node reads.
+    fn operands(&self, node: usize) -> Vec<usize> {
+        match self.regions.get(&node) {
+            Some(regions) => regions.iter().map(|region| region.node).collect(),
+            None => self.nodes[node].inputs.iter().map(|id| id.index()).collect(),
+        }
+    }
+
+    /// Lets products write the transposes that alone read them, where rows stay contiguous.
+    fn absorb_transposes(&mut self, uses: &[usize]) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Op::Transpose { permutation } = &node.op else { continue };
+            let product = node.inputs[0].index();
+            let alone =
+                self.kept[index] && uses[product] == 1 && !self.outputs[product] && self.regions.contains_key(&product);
+            if alone && permutation.last() == Some(&(permutation.len() - 1)) {
+                self.absorbed.insert(index, product);
+                self.kept[product] = false;
+            }
+        }
+    }
+
+    /// Whether a node runs in a loop rather than in a kernel of its own.
+    fn in_loop(&self, node: usize) -> bool {
+        is_loop(&self.nodes[node].op) && !self.absorbed.contains_key(&node)
     }
 
     fn keep(&mut self, node: usize) {
@@ -220,6 +287,7 @@ impl<'f> Fusion<'f> {
     fn view(&self, node: usize) -> View {
         let operand = |node: &Node| node.inputs[0].index();
         match &self.nodes[node].op {
+            _ if self.absorbed.contains_key(&node) => View { base: node, strides: self.nodes[node].shape.strides() },
             Op::Broadcast { axes } => {
                 let inner = self.view(operand(&self.nodes[node]));
                 let mut strides = vec![0; self.nodes[node].shape.len()];
@@ -273,12 +341,11 @@ impl<'f> Fusion<'f> {
         let reads: Vec<Vec<View>> = (0..count)
             .map(|node| match &self.nodes[node].op {
                 op if is_source(op) || *op == Op::Reshape || !self.kept[node] => vec![],
-                op if is_loop(op) => self.reads(node),
-                _ => self.nodes[node]
-                    .inputs
-                    .iter()
-                    .map(|id| View { base: base_of(self.nodes, id.index()), strides: vec![] })
-                    .collect(),
+                _ if self.in_loop(node) => self.reads(node),
+                _ => {
+                    let operands = self.operands(self.absorbed.get(&node).copied().unwrap_or(node));
+                    operands.iter().map(|&read| View { base: base_of(self.nodes, read), strides: vec![] }).collect()
+                }
             })
             .collect();
         let runs =
@@ -304,7 +371,7 @@ impl<'f> Fusion<'f> {
                 })
                 .max()
                 .unwrap_or(1);
-            if !is_loop(&self.nodes[node].op) || !fuse {
+            if !self.in_loop(node) || !fuse {
                 continue;
             }
             let elements: usize = self.space(node).iter().product();
@@ -330,10 +397,14 @@ impl<'f> Fusion<'f> {
             .into_iter()
             .map(|root| {
                 let nodes = &members[&root];
-                if is_loop(&self.nodes[nodes[0]].op) {
-                    Task::Loop(self.group(nodes, &read_elsewhere))
-                } else {
-                    Task::Opaque(nodes[0])
+                let value = nodes[0];
+                if self.in_loop(value) {
+                    return Task::Loop(self.group(nodes, &read_elsewhere));
+                }
+                let node = self.absorbed.get(&value).copied().unwrap_or(value);
+                match self.regions.get(&node) {
+                    Some(operands) => Task::Product(Product { node, value, operands: operands.clone() }),
+                    None => Task::Opaque(value),
                 }
             })
             .collect()

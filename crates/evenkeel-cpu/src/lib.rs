@@ -33,6 +33,7 @@ mod inspect;
 #[doc(hidden)]
 pub mod kernel;
 mod loops;
+mod operand;
 mod plan;
 mod profile;
 mod program;

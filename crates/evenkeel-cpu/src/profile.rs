@@ -65,6 +65,7 @@ impl Program {
                 let kind = if reductions > 0 { "reduction" } else { "loop" };
                 (kind, (nest.body.len() + reductions).max(1), Shape::from(nest.extents.clone()))
             }
+            Kernel::MatMul(_) => ("matmul", 1, first.shape.clone()),
             _ => (first.op.name(), 1, first.shape.clone()),
         };
         let values: BTreeSet<usize> = step.reads.iter().chain(&step.writes).copied().collect();
@@ -75,7 +76,10 @@ impl Program {
             pass: first.pass,
             operations,
             shape,
-            flops: step.writes.iter().map(|&value| self.function().node_flops(value)).sum(),
+            flops: match &step.kernel {
+                Kernel::MatMul(product) => product.flops(),
+                _ => step.writes.iter().map(|&value| self.function().node_flops(value)).sum(),
+            },
             bytes: values.into_iter().map(bytes).sum(),
         }
     }

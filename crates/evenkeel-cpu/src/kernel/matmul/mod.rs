@@ -24,7 +24,7 @@ use cut::{Cut, Home, Rows};
 use std::ops::Range;
 
 /// Where the elements of a batch of matrices lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// The first element.
     pub(crate) start: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Layout {
 }
 
 /// A batch of products `[m, k] · [k, n]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct MatMul {
     /// Extents of the axes of the batch.
     pub(crate) batch: Vec<usize>,
@@ -51,16 +51,6 @@ pub(crate) struct MatMul {
 }
 
 impl Layout {
-    /// Dense matrices of `rows` × `columns`, stored transposed or not, for a batch of these extents.
-    pub(crate) fn dense(batch: &[usize], rows: usize, columns: usize, transposed: bool) -> Layout {
-        let mut steps = vec![rows * columns; batch.len()];
-        for axis in (1..batch.len()).rev() {
-            steps[axis - 1] = steps[axis] * batch[axis];
-        }
-        let (row, column) = if transposed { (1, rows) } else { (columns, 1) };
-        Layout { start: 0, batch: steps, row, column }
-    }
-
     /// Where a matrix of the batch starts.
     fn at(&self, extents: &[usize], mut number: usize) -> usize {
         let mut start = self.start;
@@ -75,6 +65,27 @@ impl Layout {
 impl MatMul {
     fn count(&self) -> usize {
         self.batch.iter().product()
+    }
+
+    /// Takes axes of the batch whose products share the right side, and whose rows follow each other, as more rows of one product.
+    pub(crate) fn fold(&mut self) {
+        let rows = |layout: &Layout, axis: usize, m: usize| layout.batch[axis] == layout.row * m;
+        while let Some(axis) = self.batch.len().checked_sub(1)
+            && self.rhs.batch[axis] == 0
+            && rows(&self.lhs, axis, self.m)
+            && rows(&self.result, axis, self.m)
+        {
+            self.m *= self.batch[axis];
+            self.batch.pop();
+            for layout in [&mut self.lhs, &mut self.rhs, &mut self.result] {
+                layout.batch.pop();
+            }
+        }
+    }
+
+    /// Operations: a multiplication and an addition a term.
+    pub(crate) fn flops(&self) -> u64 {
+        (2 * self.count() * self.m * self.k * self.n) as u64
     }
 
     /// Elements of scratch that [`MatMul::run`] takes for scalars of `size` bytes.

@@ -49,15 +49,25 @@ fn check(product: &MatMul) {
     assert_eq!(result, wide(&wanted), "{product:?} in f64");
 }
 
+/// Dense matrices of `rows` × `columns`, stored transposed or not.
+fn matrices(batch: &[usize], rows: usize, columns: usize, transposed: bool) -> Layout {
+    let mut steps = vec![rows * columns; batch.len()];
+    for axis in (1..batch.len()).rev() {
+        steps[axis - 1] = steps[axis] * batch[axis];
+    }
+    let (row, column) = if transposed { (1, rows) } else { (columns, 1) };
+    Layout { start: 0, batch: steps, row, column }
+}
+
 fn dense(batch: &[usize], [m, k, n]: [usize; 3], turned: [bool; 2]) -> MatMul {
     MatMul {
         batch: batch.to_vec(),
         m,
         k,
         n,
-        lhs: Layout::dense(batch, m, k, turned[0]),
-        rhs: Layout::dense(batch, k, n, turned[1]),
-        result: Layout::dense(batch, m, n, false),
+        lhs: matrices(batch, m, k, turned[0]),
+        rhs: matrices(batch, k, n, turned[1]),
+        result: matrices(batch, m, n, false),
     }
 }
 
@@ -96,6 +106,20 @@ fn work_for_several_threads_is_cut_by_columns_by_rows_and_along_the_inner_axis()
     }
     check(&dense(&[40], [33, 32, 65], [false, true]));
     check(&dense(&[2], [130, 200, 150], [true, false]));
+}
+
+#[test]
+fn products_that_share_their_right_side_are_one_of_more_rows() {
+    let mut product = dense(&[3, 4], [5, 6, 7], [false, true]);
+    product.rhs.batch = vec![42, 0];
+    product.fold();
+    assert_eq!((&product.batch[..], product.m), (&[3][..], 20));
+    check(&product);
+    // Rows that do not follow each other stay apart.
+    let mut product = dense(&[4], [5, 6, 7], [true, false]);
+    product.rhs.batch = vec![0];
+    product.fold();
+    assert_eq!((&product.batch[..], product.m), (&[4][..], 5));
 }
 
 proptest! {
