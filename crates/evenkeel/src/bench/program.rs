@@ -86,19 +86,16 @@ impl Bench {
         let model = models::build(&settings.model, settings.norm, Activation::Relu, classes);
         let network = Network::with(model, &settings.input, dtype, Loss::CrossEntropy, NormSettings::default())?;
         check_state(&network)?;
-        let state = network.initial_state(Initialization::He, settings.seed);
+        let mut state = network.initial_state(Initialization::He, settings.seed);
         let start = Instant::now();
-        let Compiled { timed: (runner, outputs), before } = compile(&network, &settings, &state)?;
+        let Compiled { timed: (runner, outputs), before } = compile(&network, &settings, &mut state)?;
         let compile_seconds = start.elapsed().as_secs_f64();
         check_memory(runner.peak_bytes() as u64, available(), "the program", "use a smaller `--batch-size`")?;
         let batch = samples(&network, &settings, classes)?;
         let direction = if settings.what.is_product() { directions(&network, &settings) } else { vec![] };
-        // A step holds its state in its outputs.
-        let (state, scalars) = match settings.what {
-            What::Step => {
-                (State { parameters: vec![], buffers: vec![] }, vec![Tensor::scalar(LEARNING_RATE).cast(dtype)])
-            }
-            _ => (state, vec![]),
+        let scalars = match settings.what {
+            What::Step => vec![Tensor::scalar(LEARNING_RATE).cast(dtype)],
+            _ => vec![],
         };
         let mut given = Given { batch, state, direction, kept: vec![], scalars };
         if let Some((mut runner, mut kept)) = before {
@@ -181,8 +178,8 @@ struct Compiled {
     before: Option<(Runner, Vec<Tensor>)>,
 }
 
-/// Traces and compiles what the settings ask for.
-fn compile(network: &Network, settings: &Settings, state: &State) -> Result<Compiled> {
+/// Traces and compiles what the settings ask for. A step takes the state: it holds it in its outputs.
+fn compile(network: &Network, settings: &Settings, state: &mut State) -> Result<Compiled> {
     let whole = |runner: Runner| {
         let outputs = runner.new_outputs();
         (runner, outputs)
@@ -190,7 +187,8 @@ fn compile(network: &Network, settings: &Settings, state: &State) -> Result<Comp
     let memory_limit = settings.memory_limit.map(|limit| MemoryLimit { bytes: limit.bytes(), taken: 0 });
     if settings.what == What::Step {
         let sgd = Sgd { momentum: MOMENTUM, weight_decay: 0.0 };
-        let trainer = Trainer::within(network, sgd, settings.batch_size, state.clone(), memory_limit)?;
+        let taken = std::mem::replace(state, State { parameters: vec![], buffers: vec![] });
+        let trainer = Trainer::within(network, sgd, settings.batch_size, taken, memory_limit)?;
         return Ok(Compiled { timed: trainer.into_program(), before: None });
     }
     let build = Build { memory_limit, ..Build::default() };

@@ -116,7 +116,7 @@ impl<'n> Trainer<'n> {
         let infos = self.network.parameters();
         let velocities = velocities
             .unwrap_or_else(|| infos.iter().map(|info| Tensor::zeros(&info.shape, self.network.dtype())).collect());
-        let given = [state.parameters, velocities, state.buffers].concat();
+        let given: Vec<Tensor> = state.parameters.into_iter().chain(velocities).chain(state.buffers).collect();
         let slots = &mut self.outputs[SCALARS..];
         if given.len() != slots.len() {
             return Err(Error::input("the state has another number of tensors than the network")
@@ -133,7 +133,8 @@ impl<'n> Trainer<'n> {
                     .detail("got", format!("{} {}", tensor.dtype(), tensor.shape())));
             }
         }
-        slots.clone_from_slice(&given);
+        // Moved, not copied: a state may take half of the memory there is.
+        slots.iter_mut().zip(given).for_each(|(slot, tensor)| *slot = tensor);
         Ok(())
     }
 
