@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::geometry::Axis;
 use super::kernels::Real;
 use super::pack::transpose;
-use super::simd::Lanes;
+use super::simd::{Lanes, prefetch};
 use crate::kernel::instruction_set::InstructionSet;
 
 /// A dense `[N, H, W, C]` array and the channels of it that are wanted.
@@ -80,7 +80,7 @@ impl Units {
 }
 
 /// Pixels ahead whose first line is asked for: they may be too far apart for the processor to foresee.
-const AHEAD: usize = 16;
+pub(in crate::kernel) const AHEAD: usize = 64;
 
 /// The operands of a copy of pixels.
 pub(super) struct Pixels<T> {
@@ -106,7 +106,7 @@ pub(super) unsafe fn copy_pixels<L: Lanes>(pixels: &Pixels<L::Scalar>) {
         unsafe {
             let source = pixels.source.add(pixel * pixels.source_step);
             let target = pixels.target.add(pixel * pixels.target_step);
-            L::prefetch(source.wrapping_add(AHEAD * pixels.source_step));
+            prefetch(source.wrapping_add(AHEAD * pixels.source_step));
             for at in (0..whole).step_by(L::N) {
                 L::load(source.add(at)).store(target.add(at));
             }

@@ -5,7 +5,7 @@
 use super::correlate::{Correlation, TASKS};
 use super::geometry::{Axis, ConvShape};
 use super::kernels::Real;
-use super::simd::Lanes;
+use super::simd::{Lanes, prefetch};
 use super::tile::Nest;
 use super::work::{Shared, add_parts, each, even};
 use crate::kernel::instruction_set::InstructionSet;
@@ -42,8 +42,8 @@ pub(super) unsafe fn channel_tile<L: Lanes, const P: usize>(tile: &ChannelTile<L
             // The lines of the output, and the last input row of the pixels after these.
             let last = (tile.nest.counts[1].wrapping_sub(1)).wrapping_mul(tile.nest.first[1]);
             for p in 0..P {
-                L::prefetch(tile.y.wrapping_add(first + p * tile.y_stride));
-                L::prefetch(x.wrapping_add(last).wrapping_add((P + p + 1) * tile.x_stride));
+                prefetch(tile.y.wrapping_add(first + p * tile.y_stride));
+                prefetch(x.wrapping_add(last).wrapping_add((P + p + 1) * tile.x_stride));
             }
             if count == L::N {
                 tile.nest.walk(x, weights, |x, weights| {

@@ -36,9 +36,18 @@ pub(super) trait Lanes: Copy {
     const SIDE: usize;
     /// `target[k · to + l] = source[l · from + k]` for all k and l below `SIDE`.
     unsafe fn turn(source: *const Self::Scalar, from: usize, target: *mut Self::Scalar, to: usize);
-    /// Asks for the line of the cache at `at`, which may lie anywhere; a hint without effect on values.
-    #[inline(always)]
-    fn prefetch(_at: *const Self::Scalar) {}
+}
+
+/// Asks for the line of the cache at `at`, which may lie anywhere; a hint without effect on values.
+#[inline(always)]
+pub(in crate::kernel) fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has the hint, and it never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 impl InstructionSet {
@@ -210,11 +219,6 @@ pub(super) mod x86 {
                 unsafe fn turn(source: *const $scalar, from: usize, target: *mut $scalar, to: usize) {
                     // SAFETY: as in `zero`; both squares are valid (trait contract).
                     unsafe { $turn(source, from, target, to) }
-                }
-                #[inline(always)]
-                fn prefetch(at: *const $scalar) {
-                    // SAFETY: every processor of this architecture has the hint, and it never faults.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
                 }
             }
         };

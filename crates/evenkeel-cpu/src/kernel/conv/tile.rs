@@ -5,7 +5,7 @@
 //! [`WeightTile`]: some weight rows × one or two vectors of output channels, summed over pixels.
 //! Each sums an element in the same order whatever the size of the tile, so the tiling never changes a result.
 
-use super::simd::Lanes;
+use super::simd::{Lanes, prefetch};
 
 /// Three loops, one inside the other, that walk over two arrays at once: how often each runs, and by how much it moves on.
 ///
@@ -111,7 +111,7 @@ pub(super) unsafe fn pixel_tile<L: Lanes, const P: usize, const V: usize>(tile: 
         // The output's lines arrive while the sums are computed.
         for p in 0..P {
             for v in 0..V {
-                L::prefetch(tile.y.wrapping_add(p * tile.y_stride + v * L::N));
+                prefetch(tile.y.wrapping_add(p * tile.y_stride + v * L::N));
             }
         }
         tile.nest.walk(tile.x, tile.weights, |x, weights| {

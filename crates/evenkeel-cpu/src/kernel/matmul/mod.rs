@@ -17,11 +17,15 @@ mod tests;
 
 use super::conv::Real;
 use super::conv::correlate::{channel_block, channel_blocks};
+use super::conv::simd::prefetch;
 use super::conv::tile::{Nest, PixelTile};
 use super::conv::work::{Shared, add_parts, each, even};
 use super::instruction_set::InstructionSet;
 use cut::{Cut, Home, Rows};
 use std::ops::Range;
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
 
 /// Where the elements of a batch of matrices lie.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -286,6 +290,9 @@ impl<T: Real> Run<'_, T> {
                 };
                 for tile in chunk..(chunk + cut.chunk).min(tiles.end) {
                     let rows = cut.tile(tile);
+                    if cut.lhs == Rows::InPlace && index == unit.blocks.start && tile + 1 < tiles.end {
+                        self.prefetch_rows(lhs_start, cut.tile(tile + 1), depth);
+                    }
                     let packed = || lhs.at(cut.tile_start(tile, first_tile, depth.len())).cast_const();
                     let (x, x_stride, x_step) = match cut.lhs {
                         Rows::Packed => (packed(), 1, rows.len()),
@@ -311,6 +318,15 @@ impl<T: Real> Run<'_, T> {
                     unsafe { (T::kernels(cut.level).pixels[block.vectors - 1][rows.len() - 1])(&operands) };
                 }
             }
+        }
+    }
+
+    /// Asks for rows of the left side, which may come from far, before they are needed.
+    fn prefetch_rows(&self, start: usize, rows: Range<usize>, depth: &Range<usize>) {
+        let line = LINE / size_of::<T>();
+        for row in rows {
+            let at = self.lhs.as_ptr().wrapping_add(start + row * self.product.lhs.row);
+            depth.clone().step_by(line).for_each(|term| prefetch(at.wrapping_add(term)));
         }
     }
 
