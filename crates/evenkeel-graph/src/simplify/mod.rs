@@ -1,11 +1,13 @@
-//! The same function with less work: constant folding, common subexpressions, dead code, sums of squares.
+//! The same function with less work: constant folding, common subexpressions, dead code, sums from sums and of
+//! squares.
 //!
 //! Live nodes are rebuilt in order. Each goes through the local rewrites of `Builder::rewrite` and is then looked up by
 //! what it computes, so equal subexpressions become one node. Rewrites never change which values are infinite or NaN
-//! (x · 0 stays), but may change the sign of a zero.
+//! (x · 0 stays) as long as sums stay finite, but may change the sign of a zero.
 
 mod gram;
 mod slicing;
+mod sums;
 
 use crate::graph::{Node, NodeId, Pass};
 use crate::op::{Binary, Constant, Op, Reduction, Unary, round_to};
@@ -231,7 +233,8 @@ impl Builder {
                 return self.reduce_broadcast(node, kind, &axes, kept, &operand, times);
             }
         }
-        self.intern(node)
+        let parts = if kind == Reduction::Sum && count > 0 { self.sum_of_sums(&node, &axes) } else { None };
+        parts.unwrap_or_else(|| self.intern(node))
     }
 
     fn reduce_broadcast(
