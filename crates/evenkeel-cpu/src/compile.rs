@@ -1,6 +1,7 @@
 //! From a function to steps: which kernel, which memory.
 
 use crate::bands::{Stage, form, read_whole};
+use crate::chain::reads_after;
 use crate::error::{Error, Result};
 use crate::fuse::{Fusion, Product, Task, base_of};
 use crate::kernel::conv::{self, ConvShape};
@@ -364,10 +365,12 @@ impl Layout {
                 }
             }
         }
-        // Stores into memory that the same loop reads come after all else of a tile.
+        // Stores into memory that the same loop reads again come after all else of a tile.
         for step in steps.iter_mut() {
             let Kernel::Loop(nest) = &mut step.kernel else { continue };
-            let Loop { leaves, outputs, .. } = &mut **nest;
+            let Loop { leaves, outputs, pieces, .. } = &mut **nest;
+            let combined: Vec<usize> =
+                outputs.iter().filter(|output| output.is_reduction()).map(|output| output.slot).collect();
             for output in outputs {
                 let place = self.fixed[output.node].clone();
                 let shares = |old: usize| match (&place, &self.fixed[old]) {
@@ -375,7 +378,9 @@ impl Layout {
                     _ => self.takes_over[output.node] == Some(old),
                 };
                 if let OutputKind::Store { deferred } = &mut output.kind {
-                    *deferred = leaves.iter().any(|leaf| shares(leaf.node));
+                    *deferred = leaves.iter().enumerate().any(|(slot, leaf)| {
+                        shares(leaf.node) && (combined.contains(&slot) || reads_after(pieces, slot, output.slot))
+                    });
                 }
             }
         }

@@ -26,6 +26,7 @@
 //! ```
 
 mod bands;
+mod chain;
 mod compile;
 mod error;
 mod fuse;

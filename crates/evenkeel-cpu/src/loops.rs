@@ -4,6 +4,7 @@
 //! are long, small enough that every slot of a tile stays in the first-level cache. Tiles are handed out in *chunks*
 //! whose borders depend on the shape alone, never on the number of threads.
 
+use crate::chain::{Piece, pieces};
 use crate::fuse::{Group, Scalar, Sink, Source};
 use evenkeel_graph::op::Reduction;
 use evenkeel_graph::{DType, Node};
@@ -66,6 +67,8 @@ pub(crate) struct Loop {
     /// Axes of the nest whose position is a value.
     pub(crate) iotas: Vec<usize>,
     pub(crate) body: Vec<Instruction>,
+    /// The body as it runs.
+    pub(crate) pieces: Vec<Piece>,
     /// Slots in all: leaves, numbers, positions, then scratch.
     pub(crate) slots: usize,
     pub(crate) outputs: Vec<Output>,
@@ -121,7 +124,7 @@ impl Loop {
         let mut slots =
             Slots { leaves: leaves.len(), splats: &splats, iotas: group_iotas(group), body: vec![], next: 0 };
         let (body, output_slots, count) = slots.allocate(group);
-        let outputs = group
+        let outputs: Vec<Output> = group
             .outputs
             .iter()
             .enumerate()
@@ -147,6 +150,7 @@ impl Loop {
             leaves,
             splats,
             iotas,
+            pieces: pieces(&body, &outputs),
             body,
             slots: count,
             outputs,

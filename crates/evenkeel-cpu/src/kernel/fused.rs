@@ -5,7 +5,8 @@ use super::instruction_set::dispatch;
 use super::real::Real;
 use super::reduction::{identity, join};
 use super::rows::{slice, slice_mut};
-use super::{elementwise, reduction};
+use super::{chain, elementwise, reduction};
+use crate::chain::Piece;
 use crate::loops::{Loop, OutputKind, Tile};
 use evenkeel_graph::DType;
 use evenkeel_graph::op::Reduction;
@@ -153,7 +154,7 @@ unsafe fn chunk_with<T: Real>(
     slots: &mut Vec<f64>,
     sums: &mut Vec<f64>,
 ) {
-    let (execute, reduce) = (elementwise::compiled::<T>(), reduction::compiled::<T>());
+    let (execute, follow, reduce) = (elementwise::compiled::<T>(), chain::compiled::<T>(), reduction::compiled::<T>());
     let elements = nest.tiling.slot_elements;
     // f64 elements that hold one slot of T.
     let stride = elements * size_of::<T>() / 8;
@@ -236,10 +237,17 @@ unsafe fn chunk_with<T: Real>(
                 at[output.slot] = unsafe { memory.0.cast::<T>().add(dense) };
             }
         }
-        for step in &nest.body {
-            let [a, b, c] = step.from;
-            // SAFETY: every slot holds at least `count` elements, and no instruction writes where it reads.
-            unsafe { execute(step.scalar, count, at[step.to], [at[a], at[b], at[c]]) };
+        for piece in &nest.pieces {
+            match piece {
+                // SAFETY: every slot holds at least `count` elements; slots are apart, but for memory that is read before a
+                // deferred store.
+                Piece::Chain(links) => unsafe { follow(links, &at, count) },
+                Piece::Alone(step) => {
+                    let [a, b, c] = step.from;
+                    // SAFETY: every slot holds at least `count` elements, and no instruction writes where it reads.
+                    unsafe { execute(step.scalar, count, at[step.to], [at[a], at[b], at[c]]) };
+                }
+            }
         }
         let (mut shared, mut own) = (0, 0);
         for (output, memory) in nest.outputs.iter().zip(outputs) {

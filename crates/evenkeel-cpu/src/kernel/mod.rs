@@ -1,5 +1,7 @@
 //! The loops that do the arithmetic. `unsafe` lives here and nowhere else.
 
+pub(crate) mod arithmetic;
+pub(crate) mod chain;
 pub mod conv;
 pub(crate) mod elementwise;
 pub(crate) mod fused;

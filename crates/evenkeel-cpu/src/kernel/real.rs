@@ -1,11 +1,13 @@
 //! The two floating-point types, and what kernels need of them.
 
+use super::arithmetic::Vectors;
 use super::math;
 use evenkeel_graph::DType;
 
 /// `f32` or `f64`.
 pub(crate) trait Real:
-    Copy
+    Vectors
+    + Copy
     + Send
     + Sync
     + PartialOrd

@@ -7,7 +7,7 @@ use crate::kernel::instruction_set::InstructionSet;
 /// # Safety
 /// Every method may only run on a processor with the instruction set of the implementing type; the pointers must be valid for
 /// the lanes they read or write.
-pub(super) trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     /// What a lane holds.
     type Scalar: Copy;
     /// Scalars in a vector.
@@ -74,7 +74,7 @@ impl InstructionSet {
 
 /// Eight (f32) or four (f64) scalars: two 128-bit registers where the compiler finds nothing better.
 #[derive(Clone, Copy)]
-pub(super) struct Array<T, const N: usize>([T; N]);
+pub(crate) struct Array<T, const N: usize>(pub(crate) [T; N]);
 
 macro_rules! array_lanes {
     ($scalar:ty, $n:literal) => {
