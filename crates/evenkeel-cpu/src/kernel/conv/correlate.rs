@@ -12,7 +12,7 @@ use super::geometry::Axis;
 use super::kernels::Real;
 use super::planes::Planes;
 use super::tile::{Nest, PixelTile};
-use super::work::{Shared, each, even};
+use super::work::{Shared, apart, each, even};
 use crate::kernel::instruction_set::InstructionSet;
 
 /// Output pixels in a unit: enough to reuse the weights of a block from the cache next to the core.
@@ -205,10 +205,10 @@ impl Correlation {
         let in_place = self.input_in_place(lanes);
         let pixel = if in_place { self.reduce } else { self.row_pixel(lanes) };
         let (work, count) = (self.multiply_adds(), units.count());
-        let copies = Shared::new(copies);
+        let (copies, apart) = (Shared::new(copies), apart());
         each(work, tasks, |task| {
-            // SAFETY: inside the scratch, whose size has been checked; each task has a copy of its own.
-            let copy = unsafe { copies.slice(task * copied, copied) };
+            // SAFETY: inside the scratch, whose size has been checked; tasks that run at once have copies of their own.
+            let copy = unsafe { copies.slice(task * apart * copied, copied) };
             for unit in even(count, tasks, task).map(|unit| units.get(unit)) {
                 for group in 0..self.groups {
                     if copied > 0 {

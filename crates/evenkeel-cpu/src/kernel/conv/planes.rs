@@ -7,7 +7,7 @@ use super::copy::{Units, copy_planes};
 use super::correlate::{Correlation, TASKS};
 use super::kernels::Real;
 use super::tile::{Nest, PlaneTile};
-use super::work::{Shared, each, even};
+use super::work::{Shared, apart, each, even};
 use crate::kernel::instruction_set::InstructionSet;
 
 /// Output pixels in a unit: rows enough that the copy of those around them does not weigh much.
@@ -82,11 +82,11 @@ impl Planes {
             }
         }
         let packed = &*packed;
-        let copies = Shared::new(copies);
+        let (copies, apart) = (Shared::new(copies), apart());
         each(of.multiply_adds(), self.tasks, |task| {
             let size = self.copied + self.sums;
-            // SAFETY: inside the scratch, whose size has been checked; each task has a copy of its own.
-            let (copy, sums) = unsafe { copies.slice(task * size, size) }.split_at_mut(self.copied);
+            // SAFETY: inside the scratch, whose size has been checked; tasks that run at once have copies of their own.
+            let (copy, sums) = unsafe { copies.slice(task * apart * size, size) }.split_at_mut(self.copied);
             // What follows the last plane is read with it, and its sums dropped.
             copy.fill(T::default());
             for unit in even(self.units.count(), self.tasks, task).map(|unit| self.units.get(unit)) {

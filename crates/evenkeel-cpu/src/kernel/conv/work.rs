@@ -53,6 +53,12 @@ pub(in crate::kernel) fn each(work: usize, tasks: usize, task: impl Fn(usize) + 
     }
 }
 
+/// What the number of a task is multiplied by to find scratch of its own: 1, or 0 where all tasks follow each other on this
+/// thread, so that they use the same scratch, which stays in the cache next to it.
+pub(super) fn apart() -> usize {
+    usize::from(!is_alone())
+}
+
 /// Part `index` of `count` things cut into `parts` parts whose sizes differ by at most one.
 pub(in crate::kernel) fn even(count: usize, parts: usize, index: usize) -> Range<usize> {
     count * index / parts..count * (index + 1) / parts

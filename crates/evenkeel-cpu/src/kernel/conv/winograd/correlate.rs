@@ -4,7 +4,7 @@ use super::super::correlate::{channel_block, channel_blocks};
 use super::super::geometry::ConvShape;
 use super::super::kernels::Real;
 use super::super::tile::{Nest, PixelTile};
-use super::super::work::{FORK, Shared, each, even};
+use super::super::work::{FORK, Shared, apart, each, even};
 use super::grid::Grid;
 use super::transform::{Filter, Gather, PLANES, Scatter};
 use super::{ENOUGH, LINE, aligned, in_parts, spread};
@@ -112,9 +112,9 @@ impl Filtering {
         let (weights, slots) = scratch.split_at_mut(PLANES * self.planes()[2]);
         self.transform_weights(level, w, weights);
         let (zeros, weights) = (&*zeros, &*weights);
-        let slots = Shared::new(slots);
+        let (slots, apart) = (Shared::new(slots), apart());
         each(work, self.slots, |index| {
-            let slot = Shared::from_raw(slots.at(index * self.slot()));
+            let slot = Shared::from_raw(slots.at(index * apart * self.slot()));
             for band in even(self.bands, self.slots, index) {
                 let first = band * self.band;
                 let count = self.band.min(self.grid.count() - first);
