@@ -3,7 +3,8 @@
 //! Between two reductions over the batch every sample goes its own way: normalise, convolve, add up. Run step by step, each of
 //! these passes would send the whole batch through memory. Instead, steps that follow each other and are cut along the same
 //! first axis form a [`Stage`]: a thread takes one *band* of samples through all of them, while the band's values are in its
-//! second-level cache, and goes on to the next. Sums over the batch are added up from the bands, in order, at the end.
+//! second-level cache, and goes on to the next. Sums over the batch, and gradients of small weights, are added up from the bands,
+//! in order, at the end.
 //!
 //! A step may join when it reads what the stage writes only at its own samples, and nothing that was put off. How many bands
 //! there are depends on shapes alone, so results are the same bits on any number of threads.
@@ -20,6 +21,8 @@ const BAND_BYTES: usize = 640 * 1024;
 const STAGE_BYTES: usize = 1024 * 1024;
 /// A convolution with larger weights packs them too often when it is cut.
 const WEIGHT_BYTES: usize = 320 * 1024;
+/// A weight gradient is summed within bands where what is read is this many times larger than the sums.
+const PARTIAL_SHARE: usize = 2;
 /// Fewer bands leave threads waiting for each other.
 const MINIMAL_BANDS: usize = 8;
 /// More bands make sums over them dear.
@@ -73,6 +76,10 @@ pub(crate) fn form(steps: Vec<Step>, nodes: &[Node]) -> (Vec<Step>, Vec<Stage>) 
                     nest.tiling = tiling;
                     step.scratch_bytes = nest.partial_elements() * 8;
                 }
+                if let (Kernel::Convolution(Direction::WeightGradient, shape), true) = (&step.kernel, bands > 1) {
+                    let partial = shape.weight_len() * nodes[step.writes[0]].dtype.bytes();
+                    step.scratch_bytes = step.scratch_bytes.max(partial * bands);
+                }
                 ordered.push(step);
             }
         }
@@ -94,12 +101,21 @@ impl Cut {
         let (samples, read) = match &step.kernel {
             Kernel::Loop(nest) => (*nest.space.first()?, Self::local_leaves(nest)),
             Kernel::Convolution(direction, shape) => {
-                let bytes = shape.weight_len() * nodes[step.writes[0]].dtype.bytes();
+                let element = nodes[step.writes[0]].dtype.bytes();
+                let bytes = shape.weight_len() * element;
                 let [x, w] = [step.reads[0], step.reads[1]];
-                if *direction == Direction::WeightGradient || bytes > WEIGHT_BYTES || x == w {
-                    return None;
+                match direction {
+                    // Sums of each band, which are added up in the end.
+                    Direction::WeightGradient => {
+                        let read = (shape.input_len() + shape.output_len()) * element;
+                        if bytes * MAXIMAL_BANDS * PARTIAL_SHARE > read {
+                            return None;
+                        }
+                        (shape.batch, vec![x, w])
+                    }
+                    _ if bytes > WEIGHT_BYTES || x == w => return None,
+                    _ => (shape.batch, vec![x]),
                 }
-                (shape.batch, vec![x])
             }
             Kernel::WindowSum(window)
             | Kernel::WindowSpread(window)
@@ -113,6 +129,7 @@ impl Cut {
                 let own = nest.outputs.iter().find(|output| output.node == value);
                 own.is_some_and(|output| output.keeps_first_axis() || !output.is_reduction())
             }
+            Kernel::Convolution(direction, _) => *direction != Direction::WeightGradient,
             _ => true,
         });
         (samples > 1).then(|| Cut { samples, local: read.into_iter().chain(written).collect() })
@@ -158,7 +175,10 @@ fn gather(
             available && cut.local.iter().any(shares)
         });
         if fits {
-            members.push(next);
+            // As soon as what it reads is there, and still in the cache.
+            let wrote = |&member: &usize| step.reads.iter().any(|&value| writer[value] == Some(member));
+            let place = members.iter().rposition(wrote).map_or(members.len(), |last| last + 1);
+            members.insert(place, next);
             if members.len() == MAXIMAL_STEPS {
                 break;
             }
@@ -229,6 +249,26 @@ mod tests {
         // exp, the convolution and the sum over all samples; bands of a few samples.
         assert_eq!(stages(128, 16), [(3, 64)]);
         assert_eq!(stages(64, 16), [(3, 32)]);
+    }
+
+    /// The stages of both gradients of a convolution whose output has the gradient exp(y).
+    fn stages_of_gradients(samples: usize, channels: usize) -> Vec<(usize, usize)> {
+        let graph = Graph::new();
+        let x = graph.input("x", [samples, 32, 32, channels], DType::F32);
+        let w = graph.input("w", [3, 3, channels, channels], DType::F32);
+        let y = graph.input("y", [samples, 32, 32, channels], DType::F32);
+        let of = x.conv(w, [1, 1], [[1, 1], [1, 1]]);
+        let gradient = graph.vjp(&[of], &[x, w], Some(&[y.exp()])).expect("the formula is right");
+        let function = graph.function(&[("x", gradient[0]), ("w", gradient[1])]).expect("the formula is right");
+        let program = Program::compile(&function, &Options::default()).expect("the options are right");
+        program.stages().iter().filter(|stage| stage.bands > 1).map(|stage| (stage.steps.len(), stage.bands)).collect()
+    }
+
+    #[test]
+    fn a_weight_gradient_is_summed_band_by_band_where_its_sums_are_small() {
+        assert_eq!(stages_of_gradients(128, 16), [(3, 64)]);
+        // Sums of 64 bands would be larger than the activations: only the other gradient stays with what it reads.
+        assert_eq!(stages_of_gradients(16, 80), [(2, 16)]);
     }
 
     #[test]

@@ -179,6 +179,34 @@ impl Program {
                 // SAFETY: as in `run_part`, and all bands are done.
                 unsafe { fused::finish(nest, &outputs, self.scratch_of(step, memory)) };
             }
+            if self.sums_bands(step) {
+                match self.function.nodes()[self.steps[step].writes[0]].dtype {
+                    DType::F32 => self.add_up_bands::<f32>(step, stage.bands, memory),
+                    _ => self.add_up_bands::<f64>(step, stage.bands, memory),
+                }
+            }
+        }
+    }
+
+    /// Whether the result of a step is the sum of what its bands give.
+    fn sums_bands(&self, step: usize) -> bool {
+        matches!(self.steps[step].kernel, Kernel::Convolution(Direction::WeightGradient, _))
+    }
+
+    /// The stage of a step whose result is the sum of what several bands give: with the same bits, alone or in its stage.
+    fn bands_summed_by(&self, step: usize) -> Option<&Stage> {
+        let stage = |_| self.stages.iter().find(|stage| stage.steps.contains(&step) && stage.bands > 1);
+        self.sums_bands(step).then_some(()).and_then(stage)
+    }
+
+    /// Adds up what all bands of a step gave.
+    fn add_up_bands<T: kernel_types::Number>(&self, number: usize, bands: usize, memory: &[Memory]) {
+        let result = self.steps[number].writes[0];
+        let elements = self.function.nodes()[result].shape.elements();
+        // SAFETY: the plan gave the step scratch for a result a band, all of which are done, and the result its own memory.
+        unsafe {
+            let parts = slice::<T>(self.scratch_of(number, memory), elements * bands);
+            conv::sum_parts(slice_mut::<T>(memory[result], elements), parts);
         }
     }
 
@@ -260,6 +288,8 @@ impl Program {
             // SAFETY: the plan gave every value memory of its shape and type, kept what is read apart from what is
             // written (or marked the store as deferred), and the scratch apart from both.
             unsafe { fused::run(nest, &leaves, &outputs, scratch) };
+        } else if let Some(stage) = self.bands_summed_by(number) {
+            self.run_bands(&Stage { steps: number..number + 1, bands: stage.bands }, memory);
         } else {
             self.run_part(number, WHOLE, memory, scratch);
         }
@@ -332,7 +362,13 @@ impl Program {
         let read_whole = |place: usize| unsafe { slice::<T>(whole(step.reads[place]).0, whole(step.reads[place]).1) };
         // SAFETY: as above; keys, taps and indices are i32 by construction.
         let integers = |place: usize| unsafe { slice::<i32>(cut(step.reads[place]).0, cut(step.reads[place]).1) };
-        let (target, elements) = cut(step.writes[0]);
+        let (target, elements) = if bands > 1 && self.sums_bands(number) {
+            let (_, elements) = whole(step.writes[0]);
+            let offset = band * elements * size_of::<T>();
+            (Memory(self.scratch_of(number, memory).pointer::<u8>().wrapping_add(offset)), elements)
+        } else {
+            cut(step.writes[0])
+        };
         // SAFETY: as above; each kernel calls exactly one of the two, and bands are disjoint.
         let write = || unsafe { slice_mut::<T>(target, elements) };
         // SAFETY: as above.

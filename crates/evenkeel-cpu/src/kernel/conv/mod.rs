@@ -55,3 +55,4 @@ pub use geometry::ConvShape;
 pub use input_gradient::{input_gradient, input_gradient_scratch};
 pub use kernels::Real;
 pub use weight_gradient::{weight_gradient, weight_gradient_scratch};
+pub(crate) use work::sum_parts;

@@ -64,6 +64,13 @@ pub(in crate::kernel) fn even(count: usize, parts: usize, index: usize) -> Range
     count * index / parts..count * (index + 1) / parts
 }
 
+/// Overwrites `sums` with the sum of arrays of its length, one after the other in `parts`, in their order.
+pub(crate) fn sum_parts<T: Real>(sums: &mut [T], parts: &[T]) {
+    let (first, others) = parts.split_at(sums.len());
+    sums.copy_from_slice(first);
+    add_parts(sums, others);
+}
+
 /// Adds arrays of the length of `sums`, one after the other in `parts`, to it in their order.
 pub(in crate::kernel) fn add_parts<T: Real>(sums: &mut [T], parts: &[T]) {
     const PIECE: usize = 4096;

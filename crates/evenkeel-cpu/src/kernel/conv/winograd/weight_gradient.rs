@@ -9,6 +9,7 @@ use super::grid::Grid;
 use super::transform::{FilterGradient, Gather, PLANES};
 use super::{ENOUGH, LINE, aligned, in_parts, spread};
 use crate::kernel::instruction_set::InstructionSet;
+use crate::kernel::is_alone;
 
 /// Scalars of the planes of a band to aim for.
 const BAND: usize = 1 << 15;
@@ -39,6 +40,7 @@ pub(in super::super) struct FilteringWeights {
 }
 
 impl FilteringWeights {
+    /// A thread that works alone sums into one part.
     pub(in super::super) fn new(shape: &ConvShape, level: InstructionSet, size: usize) -> FilteringWeights {
         let (grid, lanes) = (Grid::forward(shape), level.lanes(size));
         let (c_in, c_out) = (shape.in_channels, shape.out_channels);
@@ -47,7 +49,9 @@ impl FilteringWeights {
         let band = (BAND / tile.max(1)).max(least).min(grid.count().max(1));
         let bands = grid.count().div_ceil(band);
         let mut filtering = FilteringWeights { grid, c_in, c_out, lanes, band, bands, parts: 1 };
-        filtering.parts = (PARTS / filtering.part().max(1)).clamp(1, MOST_PARTS).min(bands.max(1));
+        if !is_alone() {
+            filtering.parts = (PARTS / filtering.part().max(1)).clamp(1, MOST_PARTS).min(bands.max(1));
+        }
         filtering
     }
 
