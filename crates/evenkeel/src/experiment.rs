@@ -2,7 +2,7 @@
 
 use crate::config::{Config, NormMode, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
-use crate::data::{self, Dataset, LoadOptions};
+use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::network::{Batch, Network, State};
 use crate::nn::{NormSettings, Reads};
 use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
@@ -35,6 +35,18 @@ impl Experiment {
     /// # Errors
     /// When the data cannot be read, or the network does not take such images.
     pub fn new(config: Config) -> Result<Experiment> {
+        Self::on(config, data::load)
+    }
+
+    /// The same without the samples, for [`crate::train::TrainingPlan`]: only sizes are read, see [`data::survey`].
+    ///
+    /// # Errors
+    /// As [`Experiment::new`].
+    pub fn survey(config: Config) -> Result<Experiment> {
+        Self::on(config, data::survey)
+    }
+
+    fn on(config: Config, read: fn(&DataSpec, &LoadOptions) -> Result<Dataset>) -> Result<Experiment> {
         let options = LoadOptions {
             limit: config.data.limit,
             test_limit: config.data.test_limit,
@@ -42,7 +54,7 @@ impl Experiment {
             seed: config.seed,
             normalize: config.data.normalize,
         };
-        let dataset = data::load(&config.data.source.parse()?, &options)?;
+        let dataset = read(&config.data.source.parse()?, &options)?;
         let precision = dtype(config.dtype);
         let network = network(&config, &dataset, precision)?;
         let mut experiment = Experiment { config, dataset, network };

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use evenkeel::data::{DataSpec, Dataset, LoadOptions, Normalization, catalogue, describe, load};
+use evenkeel::data::{DataSpec, Dataset, LoadOptions, Normalization, Split, catalogue, describe, load, survey};
 use evenkeel::{ErrorKind, Result};
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
@@ -223,6 +223,33 @@ fn a_limit_keeps_the_first_samples_and_normalizes_by_them() {
     assert_eq!(dataset.class_names[9], "Ankle boot");
     let plain = load(&spec, &LoadOptions { normalize: false, ..options }).unwrap();
     assert_eq!(plain.normalization, Normalization::identity(1));
+}
+
+#[test]
+fn a_survey_finds_the_sizes_that_loading_finds_and_reads_no_samples() {
+    let options = LoadOptions { limit: Some(2), ..LoadOptions::default() };
+    for images in [images(), gzip(&images()), idx(F32, &[3, 2, 2], &[0; 48])] {
+        let folder = folder("train-images-idx3-ubyte", &images);
+        let spec = DataSpec::Mnist(folder.path().to_owned());
+        let (loaded, surveyed) = (load(&spec, &options), survey(&spec, &options));
+        let (Ok(loaded), Ok(surveyed)) = (&loaded, &surveyed) else {
+            assert_eq!(loaded.unwrap_err().to_string(), surveyed.unwrap_err().to_string());
+            continue;
+        };
+        let sizes = |split: &Split| (split.len(), split.image_shape(), split.bytes());
+        assert_eq!(sizes(&surveyed.train), sizes(&loaded.train));
+        assert_eq!(sizes(&surveyed.test), sizes(&loaded.test));
+        assert_eq!((surveyed.image_shape, &surveyed.class_names), (loaded.image_shape, &loaded.class_names));
+        assert!(surveyed.train.labels().is_empty());
+    }
+    // Headers are checked, samples are not.
+    let survey_of =
+        |name: &str, bytes: &[u8]| survey(&DataSpec::Mnist(folder(name, bytes).path().to_owned()), &options);
+    let error = survey_of("train-images-idx3-ubyte", &images()[..10]).unwrap_err().to_string();
+    says(&error, &["ends early"]);
+    let error = survey_of("train-labels-idx1-ubyte", &idx(U8, &[4], &[0; 4])).unwrap_err().to_string();
+    says(&error, &["images and labels differ in number"]);
+    assert_eq!(survey_of("train-images-idx3-ubyte", &images()[..17]).unwrap().train.len(), 2);
 }
 
 #[test]

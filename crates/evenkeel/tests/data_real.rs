@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use evenkeel::data::{DataSpec, Dataset, LoadOptions, describe, load};
+use evenkeel::data::{DataSpec, Dataset, LoadOptions, describe, load, survey};
 
 /// The folder, or `None` (with a line that says so) where the files are not kept; an error on a build server.
 fn folder(name: &str) -> Option<PathBuf> {
@@ -20,6 +20,9 @@ fn folder(name: &str) -> Option<PathBuf> {
 fn timed(spec: &DataSpec, options: &LoadOptions) -> Dataset {
     let start = Instant::now();
     let dataset = load(spec, options).unwrap();
+    let surveyed = survey(spec, options).unwrap();
+    let sizes = |dataset: &Dataset| [&dataset.train, &dataset.test].map(|part| (part.len(), part.bytes()));
+    assert_eq!(sizes(&surveyed), sizes(&dataset));
     eprintln!("{} with {options:?}: {:.2} s", dataset.name, start.elapsed().as_secs_f64());
     dataset
 }

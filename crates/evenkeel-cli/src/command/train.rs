@@ -31,10 +31,10 @@ pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()>
         }
         None => Config::resolve(None, &overrides)?,
     };
-    let experiment = Experiment::new(config)?;
     if flags.plan {
-        return plan(&experiment, output);
+        return plan(&Experiment::survey(config)?, output);
     }
+    let experiment = Experiment::new(config)?;
     let interrupted = interrupt::flag()?;
     let dir = match &flags.out {
         Some(dir) => dir.clone(),
@@ -72,10 +72,10 @@ fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> 
     let run = Run::open(&dir)?;
     let (before, config) = (config_of(&run, &[])?, config_of(&run, overrides)?);
     refuse_other_run(&before, &config)?;
-    let experiment = Experiment::new(config)?;
     if flags.plan {
-        return plan(&experiment, output);
+        return plan(&Experiment::survey(config)?, output);
     }
+    let experiment = Experiment::new(config)?;
     follow(&experiment, &dir, true, output, interrupt::flag()?)
 }
 

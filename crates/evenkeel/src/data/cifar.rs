@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::idx::label_out_of_range;
 use super::source::{Source, check_folder, grouped, name};
 use super::split::{Pixels, Split};
@@ -46,31 +48,92 @@ pub(super) fn load(folder: &Path, limit: Option<usize>, test_limit: Option<usize
     read(folder, OFFICIAL, limit, test_limit)
 }
 
+/// The same without the samples: what is there is found out from names and sizes alone.
+pub(super) fn survey(folder: &Path, limit: Option<usize>, test_limit: Option<usize>) -> Result<Loaded> {
+    if let Place::Folder(place) = find(folder, OFFICIAL)? {
+        check_sizes(&place, OFFICIAL)?;
+    }
+    let [train, test] = counts(OFFICIAL, limit, test_limit)?;
+    let split = |count| Split::unread(count, [SIDE, SIDE, CHANNELS], size_of::<u8>());
+    Ok((split(train), split(test), CIFAR10_CLASSES.map(str::to_owned).to_vec()))
+}
+
 fn read(folder: &Path, records: usize, limit: Option<usize>, test_limit: Option<usize>) -> Result<Loaded> {
+    let place = find(folder, records)?;
+    let mut batches = Batches::new(records, counts(records, limit, test_limit)?);
+    match place {
+        Place::Folder(place) => batches.read_folder(&place)?,
+        Place::Archive(archive) => batches.read_archive(&archive)?,
+    }
+    batches.finish()
+}
+
+/// How many training and how many test records are wanted.
+fn counts(records: usize, limit: Option<usize>, test_limit: Option<usize>) -> Result<[usize; 2]> {
+    let count = |option: &str, limit: Option<usize>, all: usize| match limit {
+        Some(limit) if limit > all => Err(too_many(option, limit, all)),
+        limit => Ok(limit.unwrap_or(all)),
+    };
+    Ok([count("limit", limit, TRAIN_FILES * records)?, count("test_limit", test_limit, records)?])
+}
+
+/// Where the files are.
+enum Place {
+    Folder(PathBuf),
+    Archive(PathBuf),
+}
+
+fn find(folder: &Path, records: usize) -> Result<Place> {
     check_folder("cifar10", folder)?;
-    let mut batches = Batches::new(records, limit, test_limit)?;
     let places = [folder.join(SUBFOLDER), folder.to_owned()];
     let missing = |place: &Path| FILES.iter().filter(|file| !place.join(file).is_file()).copied().collect::<Vec<_>>();
     let archive = folder.join(ARCHIVE);
     if let Some(place) = places.iter().find(|place| missing(place).is_empty()) {
-        batches.read_folder(place)?;
-    } else if archive.is_file() {
-        batches.read_archive(&archive)?;
-    } else {
-        let started = places.iter().find(|place| missing(place).len() < FILES.len());
-        return Err(match started {
-            Some(place) => Error::input("'cifar10' is not complete")
-                .detail("folder", place.display())
-                .detail("expected", format!("{} files of {} bytes", FILES.len(), grouped(batches.file_bytes())))
-                .detail("missing", missing(place).join(", "))
-                .hint("unpack the archive again, or put cifar-10-binary.tar.gz into the folder"),
-            None => Error::input("'cifar10' is not in this folder")
-                .detail("folder", folder.display())
-                .detail("expected", format!("{ARCHIVE}, or {SUBFOLDER}/ with {} to {}", FILES[0], FILES[TRAIN_FILES]))
-                .hint("put the official binary archive into the folder, or check the folder after the colon"),
-        });
+        return Ok(Place::Folder(place.clone()));
     }
-    batches.finish()
+    if archive.is_file() {
+        return Ok(Place::Archive(archive));
+    }
+    Err(match places.iter().find(|place| missing(place).len() < FILES.len()) {
+        Some(place) => Error::input("'cifar10' is not complete")
+            .detail("folder", place.display())
+            .detail("expected", format!("{} files of {} bytes", FILES.len(), grouped(file_bytes(records))))
+            .detail("missing", missing(place).join(", "))
+            .hint("unpack the archive again, or put cifar-10-binary.tar.gz into the folder"),
+        None => Error::input("'cifar10' is not in this folder")
+            .detail("folder", folder.display())
+            .detail("expected", format!("{ARCHIVE}, or {SUBFOLDER}/ with {} to {}", FILES[0], FILES[TRAIN_FILES]))
+            .hint("put the official binary archive into the folder, or check the folder after the colon"),
+    })
+}
+
+fn file_bytes(records: usize) -> u64 {
+    (records * RECORD) as u64
+}
+
+fn check_size(path: &Path, records: usize, got: u64) -> Result<()> {
+    let expected = file_bytes(records);
+    if got == expected {
+        return Ok(());
+    }
+    let wrong = if got < expected { "too short" } else { "too long" };
+    let amount =
+        format!("{} bytes ({} records of {})", grouped(expected), grouped(records as u64), grouped(RECORD as u64));
+    Err(Error::input(format!("{} is {wrong}", name(path)))
+        .detail("file", path.display())
+        .detail("expected", amount)
+        .detail("got", format!("{} bytes", grouped(got)))
+        .hint("copy the data again from its source"))
+}
+
+/// The files of a folder, none of them too short or too long.
+fn check_sizes(folder: &Path, records: usize) -> Result<[PathBuf; FILES.len()]> {
+    let paths = FILES.map(|file| folder.join(file));
+    for path in &paths {
+        let size = fs::metadata(path).map_err(|error| Error::io("read a data file", path, &error))?.len();
+        check_size(path, records, size)?;
+    }
+    Ok(paths)
 }
 
 /// What is read so far.
@@ -94,59 +157,40 @@ impl Images {
 }
 
 impl Batches {
-    fn new(records: usize, limit: Option<usize>, test_limit: Option<usize>) -> Result<Self> {
-        let count = |option: &str, limit: Option<usize>, all: usize| match limit {
-            Some(limit) if limit > all => Err(too_many(option, limit, all)),
-            limit => Ok(limit.unwrap_or(all)),
-        };
-        Ok(Batches {
-            records,
-            train: Images::new(count("limit", limit, TRAIN_FILES * records)?),
-            test: Images::new(count("test_limit", test_limit, records)?),
-            class_names: None,
-        })
-    }
-
-    fn file_bytes(&self) -> u64 {
-        (self.records * RECORD) as u64
-    }
-
-    fn check_size(&self, path: &Path, got: u64) -> Result<()> {
-        if got == self.file_bytes() {
-            return Ok(());
-        }
-        let wrong = if got < self.file_bytes() { "too short" } else { "too long" };
-        Err(Error::input(format!("{} is {wrong}", name(path)))
-            .detail("file", path.display())
-            .detail(
-                "expected",
-                format!(
-                    "{} bytes ({} records of {})",
-                    grouped(self.file_bytes()),
-                    grouped(self.records as u64),
-                    grouped(RECORD as u64)
-                ),
-            )
-            .detail("got", format!("{} bytes", grouped(got)))
-            .hint("copy the data again from its source"))
+    fn new(records: usize, [train, test]: [usize; 2]) -> Self {
+        Batches { records, train: Images::new(train), test: Images::new(test), class_names: None }
     }
 
     fn read_folder(&mut self, folder: &Path) -> Result<()> {
-        let paths = FILES.map(|file| folder.join(file));
-        for path in &paths {
-            let size = fs::metadata(path).map_err(|error| Error::io("read a data file", path, &error))?.len();
-            self.check_size(path, size)?;
-        }
+        let paths = check_sizes(folder, self.records)?;
         let names = folder.join(NAMES_FILE);
         if names.is_file() {
             let file = fs::File::open(&names).map_err(|error| Error::io("open a data file", &names, &error))?;
             self.read_class_names(&names, file)?;
         }
-        for (index, path) in paths.iter().enumerate() {
+        let read = |(path, target): (&PathBuf, Target<'_>)| {
             let mut file = fs::File::open(path).map_err(|error| Error::io("open a data file", path, &error))?;
-            self.read_file(index, path, &mut file, &|error| Error::io("read a data file", path, error))?;
+            target.read(path, &mut file, &|error| Error::io("read a data file", path, error))
+        };
+        // All of them at once; of several failures the first file's is told.
+        let results: Vec<Result<()>> = paths.par_iter().zip(self.targets()).map(read).collect();
+        results.into_iter().collect()
+    }
+
+    /// Where the records of each file go.
+    fn targets(&mut self) -> Vec<Target<'_>> {
+        let mut targets = Vec::new();
+        for (images, files) in [(&mut self.train, TRAIN_FILES), (&mut self.test, 1)] {
+            let (mut labels, mut pixels) = (&mut images.labels[..], &mut images.pixels[..]);
+            for _ in 0..files {
+                let count = self.records.min(labels.len());
+                let (these, rest) = labels.split_at_mut(count);
+                let (planes, further) = pixels.split_at_mut(count * IMAGE);
+                targets.push(Target { labels: these, pixels: planes });
+                (labels, pixels) = (rest, further);
+            }
         }
-        Ok(())
+        targets
     }
 
     /// Goes through the archive once, as a stream, and keeps the records that are wanted.
@@ -182,8 +226,8 @@ impl Batches {
             let shown = path.join(&inner);
             let inner = name(&inner);
             if let Some(index) = FILES.iter().position(|file| **file == inner) {
-                self.check_size(&shown, entry.size())?;
-                self.read_file(index, &shown, &mut entry, &damaged)?;
+                check_size(&shown, self.records, entry.size())?;
+                self.targets().swap_remove(index).read(&shown, &mut entry, &damaged)?;
                 found[index] = true;
             } else if inner == NAMES_FILE {
                 self.read_class_names(&shown, entry)?;
@@ -193,51 +237,12 @@ impl Batches {
         if !missing.is_empty() {
             return Err(Error::input(format!("{} is not complete", name(path)))
                 .detail("file", path.display())
-                .detail("expected", format!("{} files of {} bytes", FILES.len(), grouped(self.file_bytes())))
+                .detail("expected", format!("{} files of {} bytes", FILES.len(), grouped(file_bytes(self.records))))
                 .detail("missing", missing.join(", "))
                 .hint("copy the file again from its source; it must be the binary version of CIFAR-10"));
         }
         // Reading to the end has the checksum of the archive compared.
         io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| damaged(&error))?;
-        Ok(())
-    }
-
-    /// Reads as many records of file number `index` as are wanted, and turns planes into channels-last pixels.
-    fn read_file(
-        &mut self,
-        index: usize,
-        path: &Path,
-        reader: &mut dyn Read,
-        failed: &dyn Fn(&io::Error) -> Error,
-    ) -> Result<()> {
-        let (images, start) =
-            if index < TRAIN_FILES { (&mut self.train, index * self.records) } else { (&mut self.test, 0) };
-        let end = (start + self.records).min(images.labels.len());
-        let start = start.min(end);
-        let labels = images.labels[start..end].chunks_mut(CHUNK);
-        let pixels = images.pixels[start * IMAGE..end * IMAGE].chunks_mut(CHUNK * IMAGE);
-        let mut buffer = vec![0; CHUNK * RECORD];
-        for (chunk, (labels, pixels)) in labels.zip(pixels).enumerate() {
-            let buffer = &mut buffer[..labels.len() * RECORD];
-            reader.read_exact(buffer).map_err(|error| failed(&error))?;
-            let targets = labels.iter_mut().zip(pixels.chunks_exact_mut(IMAGE));
-            for (offset, (record, (label, image))) in buffer.chunks_exact(RECORD).zip(targets).enumerate() {
-                let sample = chunk * CHUNK + offset;
-                let (class, planes) = (record[0], &record[1..]);
-                if usize::from(class) >= CLASSES {
-                    let byte = (sample * RECORD) as u64;
-                    return Err(label_out_of_range(path, byte, sample, CLASSES, f64::from(class)));
-                }
-                *label = i32::from(class);
-                let (red, rest) = planes.split_at(PLANE);
-                let (green, blue) = rest.split_at(PLANE);
-                for (pixel, ((&red, &green), &blue)) in
-                    image.chunks_exact_mut(CHANNELS).zip(red.iter().zip(green).zip(blue))
-                {
-                    pixel.copy_from_slice(&[red, green, blue]);
-                }
-            }
-        }
         Ok(())
     }
 
@@ -265,6 +270,42 @@ impl Batches {
             |images: Images| Split::new(Pixels::Bytes(images.pixels), images.labels, [SIDE, SIDE, CHANNELS], 255.0);
         let names = self.class_names.unwrap_or_else(|| CIFAR10_CLASSES.map(str::to_owned).to_vec());
         Ok((split(self.train)?, split(self.test)?, names))
+    }
+}
+
+/// Where the records of one file go: as many as are wanted.
+struct Target<'a> {
+    labels: &'a mut [i32],
+    pixels: &'a mut [u8],
+}
+
+impl Target<'_> {
+    /// Reads the records and turns planes into channels-last pixels.
+    fn read(self, path: &Path, reader: &mut dyn Read, failed: &dyn Fn(&io::Error) -> Error) -> Result<()> {
+        let mut buffer = vec![0; CHUNK * RECORD];
+        let chunks = self.labels.chunks_mut(CHUNK).zip(self.pixels.chunks_mut(CHUNK * IMAGE));
+        for (chunk, (labels, pixels)) in chunks.enumerate() {
+            let buffer = &mut buffer[..labels.len() * RECORD];
+            reader.read_exact(buffer).map_err(|error| failed(&error))?;
+            let images = labels.iter_mut().zip(pixels.chunks_exact_mut(IMAGE));
+            for (offset, (record, (label, image))) in buffer.chunks_exact(RECORD).zip(images).enumerate() {
+                let sample = chunk * CHUNK + offset;
+                let (class, planes) = (record[0], &record[1..]);
+                if usize::from(class) >= CLASSES {
+                    let byte = (sample * RECORD) as u64;
+                    return Err(label_out_of_range(path, byte, sample, CLASSES, f64::from(class)));
+                }
+                *label = i32::from(class);
+                let (red, rest) = planes.split_at(PLANE);
+                let (green, blue) = rest.split_at(PLANE);
+                for (pixel, ((&red, &green), &blue)) in
+                    image.chunks_exact_mut(CHANNELS).zip(red.iter().zip(green).zip(blue))
+                {
+                    pixel.copy_from_slice(&[red, green, blue]);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -23,23 +23,42 @@ pub(super) enum Part {
 
 /// Reads one part of the data set called `data` from `folder`.
 pub(super) fn load(data: &str, folder: &Path, part: Part, classes: usize) -> Result<Split> {
+    let [image_file, label_file] = files(data, folder, part)?;
+    let (labels, images) = rayon::join(|| read_labels(&label_file, classes), || read_images(&image_file));
+    let (labels, (pixels, count, shape)) = (labels?, images?);
+    check_counts((count, &image_file), (labels.len(), &label_file))?;
+    let divisor = if matches!(pixels, Pixels::Bytes(_)) { 255.0 } else { 1.0 };
+    Split::new(pixels, labels, shape, divisor)
+}
+
+/// Reads the headers of one part alone.
+pub(super) fn survey(data: &str, folder: &Path, part: Part) -> Result<Split> {
+    let [image_file, label_file] = files(data, folder, part)?;
+    let labels = Header::of_labels(&mut Source::open(&label_file)?)?;
+    let (images, count, shape) = Header::of_images(&mut Source::open(&image_file)?)?;
+    check_counts((count, &image_file), (labels.count(), &label_file))?;
+    let size = if images.element == Element::U8 { size_of::<u8>() } else { size_of::<f32>() };
+    Ok(Split::unread(count, shape, size))
+}
+
+/// The files of images and of labels.
+fn files(data: &str, folder: &Path, part: Part) -> Result<[PathBuf; 2]> {
     check_folder(data, folder)?;
     let prefix = match part {
         Part::Train => "train",
         Part::Test => "t10k",
     };
-    let image_file = find(data, folder, prefix, "images", 3)?;
-    let label_file = find(data, folder, prefix, "labels", 1)?;
-    let labels = read_labels(&label_file, classes)?;
-    let (pixels, count, shape) = read_images(&image_file)?;
-    if count != labels.len() {
-        return Err(Error::input("images and labels differ in number")
-            .detail("images", format!("{} in {}", grouped(count as u64), image_file.display()))
-            .detail("labels", format!("{} in {}", grouped(labels.len() as u64), label_file.display()))
-            .hint("take both files from the same source"));
+    Ok([find(data, folder, prefix, "images", 3)?, find(data, folder, prefix, "labels", 1)?])
+}
+
+fn check_counts((images, image_file): (usize, &Path), (labels, label_file): (usize, &Path)) -> Result<()> {
+    if images == labels {
+        return Ok(());
     }
-    let divisor = if matches!(pixels, Pixels::Bytes(_)) { 255.0 } else { 1.0 };
-    Split::new(pixels, labels, shape, divisor)
+    Err(Error::input("images and labels differ in number")
+        .detail("images", format!("{} in {}", grouped(images as u64), image_file.display()))
+        .detail("labels", format!("{} in {}", grouped(labels as u64), label_file.display()))
+        .hint("take both files from the same source"))
 }
 
 /// The file under one of its usual names, an unpacked one first.
@@ -178,6 +197,37 @@ impl Header {
         }
     }
 
+    /// The header of a file of images: with it their number, and their height, width and channels.
+    fn of_images(source: &mut Source) -> Result<(Self, usize, [usize; 3])> {
+        let header = Self::read(source, &[3, 4], "images")?;
+        let (count, shape) = match header.dimensions[..] {
+            [count, height, width] => (count, [height, width, 1]),
+            [count, height, width, channels] => (count, [height, width, channels]),
+            _ => {
+                return Err(Error::input("an IDX file of images needs 3 or 4 dimensions")
+                    .detail("file", source.path().display()));
+            }
+        };
+        Ok((header, count, shape))
+    }
+
+    fn of_labels(source: &mut Source) -> Result<Self> {
+        let header = Self::read(source, &[1], "labels")?;
+        if header.element.is_integer() {
+            return Ok(header);
+        }
+        Err(Error::input("labels are not whole numbers")
+            .detail("file", source.path().display())
+            .detail("byte", 2)
+            .detail("expected", "element type 08, 09, 0b or 0c")
+            .detail("got", if header.element == Element::F32 { "0d" } else { "0e" }))
+    }
+
+    /// The number of elements.
+    fn count(&self) -> usize {
+        self.dimensions.iter().product()
+    }
+
     /// Hands over the elements in pieces of whole elements, each with the number of the first, and checks the length.
     fn elements(
         &self,
@@ -209,12 +259,7 @@ impl Header {
 /// Pixels, number of images, and their height, width and channels.
 fn read_images(path: &Path) -> Result<(Pixels, usize, [usize; 3])> {
     let mut source = Source::open(path)?;
-    let header = Header::read(&mut source, &[3, 4], "images")?;
-    let (count, shape) = match header.dimensions[..] {
-        [count, height, width] => (count, [height, width, 1]),
-        [count, height, width, channels] => (count, [height, width, channels]),
-        _ => return Err(Error::input("an IDX file of images needs 3 or 4 dimensions").detail("file", path.display())),
-    };
+    let (header, count, shape) = Header::of_images(&mut source)?;
     let [height, width, channels] = shape;
     let of = format!("{} images of {height}×{width}", grouped(count as u64))
         + &if channels == 1 { String::new() } else { format!("×{channels}") };
@@ -254,15 +299,8 @@ fn read_images(path: &Path) -> Result<(Pixels, usize, [usize; 3])> {
 
 fn read_labels(path: &Path, classes: usize) -> Result<Vec<i32>> {
     let mut source = Source::open(path)?;
-    let header = Header::read(&mut source, &[1], "labels")?;
-    if !header.element.is_integer() {
-        return Err(Error::input("labels are not whole numbers")
-            .detail("file", path.display())
-            .detail("byte", 2)
-            .detail("expected", "element type 08, 09, 0b or 0c")
-            .detail("got", if header.element == Element::F32 { "0d" } else { "0e" }));
-    }
-    let of = format!("{} labels", grouped(header.dimensions.iter().product::<usize>() as u64));
+    let header = Header::of_labels(&mut source)?;
+    let of = format!("{} labels", grouped(header.count() as u64));
     let size = header.element.bytes();
     let mut labels = Vec::new();
     header.elements(&mut source, &of, |source, first, piece| {

@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -25,7 +27,12 @@ impl Source {
         file.by_ref().take(2).read_to_end(&mut start).map_err(|error| Error::io("read a data file", path, &error))?;
         let packed = start == GZIP_MAGIC;
         let file = BufReader::with_capacity(1 << 16, io::Cursor::new(start).chain(file));
-        let reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let reader: Box<dyn Read> = if packed {
+            let ahead = Ahead::of(MultiGzDecoder::new(file));
+            Box::new(ahead.map_err(|error| Error::io("start a thread to unpack a data file", path, &error))?)
+        } else {
+            Box::new(file)
+        };
         Ok(Source { reader, path: path.to_owned(), packed, cut: false })
     }
 
@@ -99,6 +106,70 @@ impl Source {
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reader.read(buffer)
+    }
+}
+
+/// A stream that a thread of its own reads ahead: unpacking takes longer than all that is done with the bytes.
+struct Ahead {
+    /// Pieces of the stream, an empty one at its end.
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    /// Pieces that were read go back to be filled again.
+    spent: Sender<Vec<u8>>,
+    piece: Vec<u8>,
+    /// Bytes of the piece that were read.
+    read: usize,
+    ended: bool,
+}
+
+impl Ahead {
+    const PIECE: usize = 1 << 18;
+    /// Pieces that may wait to be read.
+    const WAITING: usize = 4;
+
+    fn of(reader: impl Read + Send + 'static) -> io::Result<Self> {
+        let (filled, pieces) = sync_channel(Self::WAITING);
+        let (spent, empty) = channel();
+        thread::Builder::new().name("unpack".into()).spawn(move || Self::fill(reader, &filled, &empty))?;
+        Ok(Ahead { pieces, spent, piece: Vec::new(), read: 0, ended: false })
+    }
+
+    /// Goes on until the stream ends or fails, or nobody waits for it any more.
+    fn fill(mut reader: impl Read, filled: &SyncSender<io::Result<Vec<u8>>>, empty: &Receiver<Vec<u8>>) {
+        loop {
+            let mut piece = empty.try_recv().unwrap_or_default();
+            piece.clear();
+            let result = reader.by_ref().take(Self::PIECE as u64).read_to_end(&mut piece);
+            // What was read before a failure is part of the stream.
+            let more = !piece.is_empty();
+            if more && filled.send(Ok(piece)).is_err() {
+                return;
+            }
+            let last = match result {
+                Ok(0) => Ok(Vec::new()),
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            // Nobody may be listening.
+            let _ = filled.send(last);
+            return;
+        }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.piece.len() && !self.ended {
+            let lost = || Err(io::Error::other("the thread that unpacks it ended"));
+            let next = self.pieces.recv().unwrap_or_else(|_| lost());
+            self.ended = !next.as_ref().is_ok_and(|piece| !piece.is_empty());
+            let piece = std::mem::replace(&mut self.piece, next?);
+            self.read = 0;
+            // At the end of the stream there is nobody to take it.
+            let _ = self.spent.send(piece);
+        }
+        let count = (&self.piece[self.read..]).read(buffer)?;
+        self.read += count;
+        Ok(count)
     }
 }
 

@@ -1,12 +1,14 @@
 //! How samples are kept, and how a batch of them becomes numbers.
 
 use crate::{Error, Result};
+use rayon::prelude::*;
 
-/// Pixels as they were read: bytes stay bytes.
+/// Pixels as they were read: bytes stay bytes. Of samples that were not read the number of pixels and the bytes of each are known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pixels {
     Bytes(Vec<u8>),
     Floats(Vec<f32>),
+    Unread { len: usize, size: usize },
 }
 
 impl Pixels {
@@ -14,6 +16,16 @@ impl Pixels {
         match self {
             Pixels::Bytes(values) => values.len(),
             Pixels::Floats(values) => values.len(),
+            Pixels::Unread { len, .. } => *len,
+        }
+    }
+
+    /// Bytes of one.
+    fn size(&self) -> usize {
+        match self {
+            Pixels::Bytes(_) => size_of::<u8>(),
+            Pixels::Floats(_) => size_of::<f32>(),
+            Pixels::Unread { size, .. } => *size,
         }
     }
 
@@ -27,6 +39,7 @@ impl Pixels {
                 values.truncate(len);
                 values.shrink_to_fit();
             }
+            Pixels::Unread { len: all, .. } => *all = len.min(*all),
         }
     }
 }
@@ -46,28 +59,28 @@ impl Normalization {
         Normalization { mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
 
-    /// The statistics of all pixels of a split. Bytes are counted, so their sums are exact.
+    /// The statistics of all pixels of a split. Sums of bytes are exact.
     pub fn of(split: &Split) -> Self {
         let channels = split.channels();
-        let count = (split.pixels.len() / channels) as f64;
+        let count = split.pixels.len() / channels;
         let moments: Vec<(f64, f64)> = match &split.pixels {
-            Pixels::Bytes(values) => {
-                let mut histogram = vec![[0_u64; 256]; channels];
-                for pixel in values.chunks_exact(channels) {
-                    for (counts, &value) in histogram.iter_mut().zip(pixel) {
-                        counts[usize::from(value)] += 1;
-                    }
-                }
-                histogram.iter().map(|counts| byte_moments(counts, split.divisor)).collect()
-            }
+            Pixels::Bytes(values) => byte_sums(values, channels)
+                .into_iter()
+                .map(|[sum, square]| {
+                    let (count, sum, square) = (u128::from(count as u64), u128::from(sum), u128::from(square));
+                    let scale = count as f64 * split.divisor;
+                    (sum as f64 / scale, ((count * square - sum * sum) as f64).sqrt() / scale)
+                })
+                .collect(),
             Pixels::Floats(values) => (0..channels)
                 .map(|channel| {
                     let of_channel = || values.iter().skip(channel).step_by(channels).map(|&value| f64::from(value));
-                    let mean = of_channel().sum::<f64>() / count;
-                    let square = of_channel().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+                    let mean = of_channel().sum::<f64>() / count as f64;
+                    let square = of_channel().map(|value| (value - mean).powi(2)).sum::<f64>() / count as f64;
                     (mean / split.divisor, square.sqrt() / split.divisor)
                 })
                 .collect(),
+            Pixels::Unread { .. } => return Normalization::identity(channels),
         };
         Normalization {
             mean: moments.iter().map(|(mean, _)| if mean.is_finite() { *mean } else { 0.0 }).collect(),
@@ -76,15 +89,34 @@ impl Normalization {
     }
 }
 
-fn byte_moments(counts: &[u64; 256], divisor: f64) -> (f64, f64) {
-    let (mut count, mut sum, mut square) = (0_u128, 0_u128, 0_u128);
-    for (value, &times) in (0_u128..).zip(counts) {
-        count += u128::from(times);
-        sum += value * u128::from(times);
-        square += value * value * u128::from(times);
-    }
-    let scale = count as f64 * divisor;
-    (sum as f64 / scale, ((count * square - sum * sum) as f64).sqrt() / scale)
+/// Sum and sum of squares of each channel. Cost: a pass over the bytes, on all threads.
+fn byte_sums(values: &[u8], channels: usize) -> Vec<[u64; 2]> {
+    /// So many bytes side by side at least, whose sums do not wait for each other.
+    const ABREAST: usize = 64;
+    /// So many squares of bytes add up within 32 bits.
+    const ROWS: usize = 1 << 16;
+    let row = channels * ABREAST.div_ceil(channels);
+    let parts = values.par_chunks(row * ROWS).map(|part| {
+        let (mut sums, mut squares) = (vec![0_u32; row], vec![0_u32; row]);
+        for row in part.chunks(row) {
+            for ((sum, square), &value) in sums.iter_mut().zip(&mut squares).zip(row) {
+                let value = u32::from(value);
+                *sum += value;
+                *square += value * value;
+            }
+        }
+        let mut totals = vec![[0_u64; 2]; channels];
+        for (place, (sum, square)) in sums.into_iter().zip(squares).enumerate() {
+            let total = &mut totals[place % channels];
+            *total = [total[0] + u64::from(sum), total[1] + u64::from(square)];
+        }
+        totals
+    });
+    let add = |mut a: Vec<[u64; 2]>, b: Vec<[u64; 2]>| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = [a[0] + b[0], a[1] + b[1]]);
+        a
+    };
+    parts.reduce(|| vec![[0; 2]; channels], add)
 }
 
 /// A number that a batch can be made of: `f32` or `f64`.
@@ -134,17 +166,23 @@ impl Split {
         Ok(split)
     }
 
+    /// So many samples that were not read, with pixels of `size` bytes.
+    pub(super) fn unread(count: usize, image_shape: [usize; 3], size: usize) -> Self {
+        let len = image_shape.iter().fold(count, |len, extent| len.saturating_mul(*extent));
+        Split { pixels: Pixels::Unread { len, size }, labels: Vec::new(), image_shape, divisor: 1.0 }
+    }
+
     /// The number of samples.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.pixels.len() / self.image_len().max(1)
     }
 
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
-    /// The class of each sample, from 0.
+    /// The class of each sample, from 0; empty when the samples were not read.
     pub fn labels(&self) -> &[i32] {
         &self.labels
     }
@@ -196,6 +234,9 @@ impl Split {
                 .detail("expected", format!("a sample below {}", self.len()))
                 .detail("got", index));
         }
+        if let Pixels::Unread { .. } = self.pixels {
+            return Err(Error::input("a batch asks for samples that were not read").hint("`data::load` reads them"));
+        }
         for (label, &index) in labels.iter_mut().zip(indices) {
             *label = self.labels[index as usize];
         }
@@ -228,6 +269,7 @@ impl Split {
                     }
                 }
             }
+            Pixels::Unread { .. } => {}
         }
         Ok(())
     }
@@ -247,15 +289,14 @@ impl Split {
         self.image_shape[2]
     }
 
-    /// Whether the pixels are bytes.
     /// Bytes of memory that pixels and labels take.
     pub fn bytes(&self) -> usize {
-        let pixel = if self.is_bytes() { size_of::<u8>() } else { size_of::<f32>() };
-        self.pixels.len() * pixel + size_of_val(&self.labels[..])
+        self.pixels.len().saturating_mul(self.pixels.size()).saturating_add(self.len() * size_of::<i32>())
     }
 
+    /// Whether the pixels are bytes.
     pub(super) fn is_bytes(&self) -> bool {
-        matches!(self.pixels, Pixels::Bytes(_))
+        self.pixels.size() == size_of::<u8>()
     }
 
     /// Keeps the first `len` samples.
@@ -317,6 +358,22 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_bytes_are_exact_for_any_number_of_pixels_and_channels() {
+        // More white pixels in a row than their squares can be added up in 32 bits.
+        assert_eq!(byte_sums(&vec![255; 5_000_000], 1), [[255 * 5_000_000, 255 * 255 * 5_000_000]]);
+        for channels in [1, 2, 3, 7, 100] {
+            let values: Vec<u8> = (0..channels * 331).map(|place| (place * 89) as u8).collect();
+            let expected: Vec<[u64; 2]> = (0..channels)
+                .map(|channel| {
+                    let of_channel = || values.iter().skip(channel).step_by(channels).map(|&value| u64::from(value));
+                    [of_channel().sum(), of_channel().map(|value| value * value).sum()]
+                })
+                .collect();
+            assert_eq!(byte_sums(&values, channels), expected);
+        }
+    }
+
+    #[test]
     fn a_channel_of_equal_pixels_has_standard_deviation_one() {
         assert_eq!(Normalization::of(&two_pixels_of_two_channels()).std[1], 1.0);
     }
@@ -333,6 +390,18 @@ mod tests {
         assert!(message(split.batch(&[0, 1], &normalization, &mut out, &mut [0; 1])).contains("labels of the batch"));
         let identity = Normalization::identity(3);
         assert!(message(split.batch(&[0, 1], &identity, &mut out, &mut [0; 2])).contains("channels"));
+    }
+
+    #[test]
+    fn samples_that_were_not_read_have_a_size_and_no_batches() {
+        let mut split = Split::unread(3, [1, 2, 2], 1);
+        split.truncate(2);
+        let read = two_pixels_of_two_channels();
+        assert_eq!((split.len(), split.image_shape(), split.bytes()), (read.len(), read.image_shape(), read.bytes()));
+        assert_eq!(Normalization::of(&split), Normalization::identity(2));
+        let error =
+            split.batch(&[0], &Normalization::identity(2), &mut [0.0_f32; 4], &mut [0]).unwrap_err().to_string();
+        assert!(error.contains("were not read"), "{error}");
     }
 
     #[test]
