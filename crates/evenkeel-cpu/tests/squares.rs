@@ -55,6 +55,16 @@ fn a_product_over_few_elements_is_two_smaller_ones_however_it_is_stored() {
 }
 
 #[test]
+fn a_product_without_elements_adds_up_to_nothing_whatever_its_sides_hold() {
+    // Regression: it was nothing times the sum of squares of the other side, and NaN where that is infinite.
+    let graph = Graph::new();
+    let (a, b) = (graph.input("a", [0, 1], DType::F64), graph.input("b", [1, 2], DType::F64));
+    let product = a.matmul(b);
+    let inputs = [normal(&[0, 1], 1), Tensor::new([1, 2], vec![f64::INFINITY, f64::NAN]).unwrap()];
+    assert_eq!(run(&graph, &[product.square().sum_all()], &inputs, true)[0].item(), Some(0.0));
+}
+
+#[test]
 fn a_product_over_many_elements_is_formed() {
     let (values, flops) = both_ways([&[20, 40], &[40, 30]], 0, |a, b| a.matmul(b));
     agree(values);

@@ -12,11 +12,14 @@ mod judge;
 mod recipe;
 
 use evenkeel_cpu::{Input, Options, Program};
+use evenkeel_graph::op::{Constant, Op, Unary};
 use evenkeel_graph::{DType, Function, Graph, Tensor, Var, simplify};
 use interpreter::Value;
 use judge::{Judge, same_bits};
+use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestCaseResult, TestRunner};
 use recipe::{Kind, Recipe, Style, Written, recipes, write};
+use std::collections::BTreeSet;
 
 /// A property of all programs.
 type Property = fn(&Recipe) -> TestCaseResult;
@@ -58,6 +61,50 @@ properties! {
     donated_inputs_change_no_bit, many_donated_inputs_change_no_bit, 500, 20_000;
     what_ran_before_changes_no_bit, many_runs_before_change_no_bit, 500, 20_000;
     threads_change_no_bit, many_threads_change_no_bit, 60, 2_000;
+}
+
+/// A name for each primitive; a new one does not compile until it has its line, and must then be drawn.
+fn name_of(op: &Op) -> String {
+    match op {
+        Op::Unary(Unary::Power(_)) => "Power(constant)".into(),
+        Op::Unary(unary) => format!("{unary:?}"),
+        Op::Binary(binary) => format!("{binary:?}"),
+        Op::Compare(comparison) => format!("{comparison:?}"),
+        Op::Random(distribution) => format!("{distribution:?}"),
+        Op::Reduce { kind, .. } => format!("{kind:?} of axes"),
+        Op::Constant(Constant::Splat(_)) => "splat".into(),
+        Op::Constant(Constant::Dense(_)) => "dense".into(),
+        Op::Input(_) | Op::Iota { .. } | Op::Select | Op::Cast | Op::LogSumExp | Op::ArgMax | Op::Reshape => {
+            op.name().into()
+        }
+        Op::Transpose { .. } | Op::Broadcast { .. } | Op::Slice(_) | Op::Pad(_) | Op::Concat { .. } => op.name().into(),
+        Op::Gather { .. } | Op::ScatterAdd { .. } | Op::MatMul { .. } => op.name().into(),
+        Op::Conv(_) | Op::ConvInputGradient(_) | Op::ConvWeightGradient(_) => op.name().into(),
+        Op::WindowSum(_) | Op::WindowSpread(_) => op.name().into(),
+        Op::WindowArgMax(_) | Op::WindowTake(_) | Op::WindowPut(_) => op.name().into(),
+    }
+}
+
+#[test]
+fn every_primitive_occurs_in_random_programs_and_their_gradients() {
+    let mut runner =
+        TestRunner::new(Config { rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Config::default() });
+    let mut found = BTreeSet::new();
+    for _ in 0..1_500 {
+        let recipe = recipes().new_tree(&mut runner).unwrap().current();
+        let graph = Graph::new();
+        let written = write(&graph, &recipe, Style::new(DType::F64, Kind::Any));
+        let gradient = graph.vjp(&[loss(&float_outputs(&written))], &written.float_inputs(), None).unwrap();
+        let function = named(&graph, &[written.outputs, gradient].concat());
+        found.extend(function.nodes().iter().map(|node| name_of(&node.op)));
+    }
+    let all = "Abs Add Cos Divide Equal Erf Exp Expm1 Greater GreaterOrEqual Less LessOrEqual Log Log1p Maximum Minimum Multiply \
+               Negate Normal NotEqual Power Rsqrt Sigmoid Sign Sin Sqrt Subtract Tanh Uniform argmax broadcast cast concat \
+               convolution convolution-input-gradient convolution-weight-gradient dense gather input iota log-sum-exp matmul pad \
+               reshape scatter-add select slice splat transpose window-argmax window-put window-spread window-sum window-take";
+    let two_words = ["Maximum of axes", "Power(constant)", "Sum of axes"];
+    let all: BTreeSet<String> = all.split_whitespace().chain(two_words).map(str::to_owned).collect();
+    assert_eq!(found, all);
 }
 
 /// Names for outputs.

@@ -66,6 +66,8 @@ enum Draw {
     Floats,
     /// Integers below this, and now and then one outside.
     Labels(usize),
+    /// The key of random numbers.
+    Key,
 }
 
 /// A program written from a recipe.
@@ -121,6 +123,7 @@ impl<'g> Written<'g> {
             let mut random = Key::new(seed, "recipe", number as u64).random();
             let count = var.shape().elements();
             match *draw {
+                Draw::Key => Key::new(seed, "recipe/key", number as u64).tensor(),
                 Draw::Labels(bound) => {
                     let labels = (0..count).map(|_| random.below(bound as u64 + 2) as i32 - 1).collect();
                     Tensor::new(var.shape(), labels).unwrap()

@@ -150,6 +150,10 @@ impl<'a> Machine<'a> {
                 }))
             }),
             Op::Select => each(&mut |index| x[if x[0].at(index) != 0.0 { 1 } else { 2 }].at(index)),
+            // Only the step from f64 to f32 rounds.
+            Op::Cast if (x[0].dtype, dtype) == (DType::F64, DType::F32) => {
+                x[0].data.iter().map(|&value| self.rounded(value, dtype)).collect()
+            }
             Op::Cast => x[0].data.clone(),
             Op::Reduce { kind, axes } => self.reduce(x[0], *kind, axes, node),
             Op::LogSumExp => each(&mut |index| self.log_sum_exp(x[0], index, dtype)),

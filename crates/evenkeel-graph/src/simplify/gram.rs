@@ -74,7 +74,8 @@ impl Squares {
             _ => return None,
         };
         let last = [rank - 2, rank - 1];
-        let cheaper = k == 1 || k.checked_mul(m + n)?.checked_add(patches)? < m.checked_mul(n)?;
+        // A product without elements adds up to nothing, but a side of it may hold what times nothing is no number.
+        let cheaper = k == 1 && m > 0 && n > 0 || k.checked_mul(m + n)?.checked_add(patches)? < m.checked_mul(n)?;
         (cheaper && last.iter().all(|axis| axes.contains(axis))).then(|| Squares {
             sides: [product.inputs[0], product.inputs[1]],
             inner: k,

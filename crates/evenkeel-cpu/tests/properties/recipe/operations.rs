@@ -85,14 +85,16 @@ impl<'g> Written<'g> {
     /// Arithmetic of two values.
     fn arithmetic(&mut self, a: Value<'g>, b: Value<'g>, which: u8) {
         let (x, y) = (a.var, b.var);
-        let (result, reach) = match which % if self.style.kind == Kind::Smooth { 5 } else { 7 } {
+        let (result, reach) = match which % if self.style.kind == Kind::Smooth { 6 } else { 8 } {
             0 => (x + y, a.reach + b.reach),
             1 => (x * y, a.reach * b.reach),
             2 => (x - y, a.reach + b.reach),
             3 if self.style.wild => (x / y.abs(), a.reach),
             3 => (x / (y.square() + 0.5), 2.0 * a.reach),
             4 => (x * 2.0 - y.square(), 2.0 * a.reach + b.reach * b.reach),
-            5 => (x.maximum(y), a.reach.max(b.reach)),
+            5 if self.style.wild => (x.abs().raised_to(y), a.reach),
+            5 => ((x.square() + 0.5).raised_to(y / b.reach), 2.0 + a.reach * a.reach),
+            6 => (x.maximum(y), a.reach.max(b.reach)),
             _ => (x.minimum(y), a.reach.max(b.reach)),
         };
         self.keep(result, reach);
@@ -103,7 +105,7 @@ impl<'g> Written<'g> {
         let (x, y) = (a.var, b.var);
         let dtype = self.style.dtype;
         let reach = a.reach.max(b.reach);
-        let (result, reach) = match which % 6 {
+        let (result, reach) = match which % 9 {
             0 => (x.greater(y).select(x, y * 0.5), reach),
             1 => (x.less(y).cast(dtype) * y, b.reach),
             2 => {
@@ -114,6 +116,15 @@ impl<'g> Written<'g> {
             4 => {
                 let (i, j) = ((x * 3.0).cast(DType::I32), (y * 2.0).cast(DType::I32));
                 ((i * j - i.maximum(-j)).cast(dtype) * x, a.reach * (8.0 * a.reach * b.reach + 8.0 * reach))
+            }
+            5 => (x.greater_or_equal(y).select(y, x.like(-0.5)), reach.max(0.5)),
+            6 => {
+                let (one, two) = (x.less_or_equal(y), x.not_equal(y.cast(DType::I32).cast(dtype)));
+                (one.not_equal(two).select(x * 0.5, y), reach)
+            }
+            7 => {
+                let (i, j) = (x.cast(DType::I32), y.cast(DType::I32));
+                (i.less_or_equal(j).cast(dtype) - i.not_equal(j).cast(dtype) + j.greater_or_equal(-i).cast(dtype), 2.0)
             }
             _ => {
                 let (shape, rank) = (x.shape(), x.shape().len());
@@ -135,12 +146,17 @@ impl<'g> Written<'g> {
         let dtype = self.style.dtype;
         let other = if dtype == DType::F64 { DType::F32 } else { DType::F64 };
         let x = a.var;
-        let result = match which % 5 {
+        let backwards: Vec<usize> = (0..x.shape().len()).collect();
+        let result = match which % 8 {
             0 => x.cast(DType::I32).cast(dtype),
             1 => x.cast(DType::Bool).cast(dtype),
             2 => x.cast(other).tanh().cast(dtype) + x,
             3 => x.cast(DType::I32).cast(DType::Bool).cast(other).cast(dtype) - x,
-            _ => (-(x * 2.0).cast(DType::I32).abs()).cast(dtype),
+            4 => (-(x * 2.0).cast(DType::I32).abs()).cast(dtype),
+            // Movements are the same for every type.
+            5 => (x * 2.0).cast(DType::I32).reverse(&backwards).cast(dtype),
+            6 => x.greater(x.like(0.0)).reverse(&backwards).cast(dtype),
+            _ => x.cast(other).reverse(&backwards).cast(dtype),
         };
         self.keep(result, 2.0 * a.reach + 1.0);
     }
@@ -368,12 +384,19 @@ impl<'g> Written<'g> {
         let stride = [1 + digit(choice[4], 0), 1 + digit(choice[4], 1)];
         let padding = [[0, 1], [2, 3]].map(|side| side.map(|place| digit(choice[5], place)));
         let full = x.shape()[1] > 0 && x.shape()[2] > 0;
-        let y = match choice[6] % 3 {
+        let dilation = [1 + usize::from(choice[7] % 2), 1 + usize::from(choice[7] / 2 % 2)];
+        // A tap of every window lies in the sample where less is padded than one tap reaches, and taps lie side by side.
+        let within = [0, 1].map(|axis| padding[axis].map(|extent| extent.min(size[axis] - 1)));
+        let corners = self.style.kind != Kind::Smooth;
+        let bins = [0, 1].map(|axis| size[axis].min(x.shape()[axis + 1]));
+        let y = match choice[6] % 8 {
             0 => x.window_sum(size, stride, padding),
-            1 if full && self.style.kind != Kind::Smooth => {
-                let within = |axis: usize| padding[axis].map(|extent| extent.min(size[axis] - 1));
-                x.max_pool(size, stride, [within(0), within(1)])
-            }
+            1 if full && corners => x.max_pool(size, stride, within),
+            2 if full && corners => x.max_pool_general(size, stride, [[0, 0]; 2], dilation),
+            3 => x.average_pool_general(size, stride, padding, dilation, true),
+            4 if full => x.average_pool_general(size, stride, within, [1, 1], false),
+            5 if full => x.adaptive_average_pool(bins),
+            6 if full && corners => x.adaptive_max_pool(bins),
             _ => x.average_pool(size, stride, padding),
         };
         if y.shape().elements() <= 2 * self.style.limit() {
@@ -385,7 +408,7 @@ impl<'g> Written<'g> {
     fn leaf(&mut self, graph: &'g Graph, choice: Choice) {
         let shape = extents(self.style, [choice[5], choice[6], choice[7]]);
         let dtype = self.style.dtype;
-        match choice[3] % 4 {
+        match choice[3] % 6 {
             0 => {
                 self.fresh(graph, shape);
             }
@@ -394,6 +417,15 @@ impl<'g> Written<'g> {
                 let axis = usize::from(choice[4]) % shape.len();
                 let reach = shape[axis] as f64;
                 self.keep(graph.iota(shape, axis, dtype), reach);
+            }
+            3 => {
+                let key = self.input(graph, [4], DType::I32, Draw::Key);
+                self.keep(graph.uniform(key, shape, dtype), 1.0);
+            }
+            4 => {
+                let key = self.input(graph, [4], DType::I32, Draw::Key);
+                // Box and Muller's radius ends at √(2 · 53 ln 2).
+                self.keep(graph.normal(key, shape, dtype), 8.6);
             }
             _ => {
                 let count = shape.iter().product::<usize>();
