@@ -91,7 +91,9 @@ impl Program {
             program = recompute::within(program, options, limit)?;
         }
         // A probe: allocating for good would end the process where there is not enough.
-        let bytes = program.arena_bytes();
+        let outputs = function.outputs().iter().map(|(_, id)| &function.nodes()[id.index()]);
+        let outputs = outputs.map(|node| node.shape.elements() * node.dtype.bytes());
+        let bytes = outputs.fold(program.arena_bytes(), usize::saturating_add);
         if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
             return Err(Error::Memory { bytes });
         }

@@ -29,10 +29,10 @@ pub enum Error {
         /// The type given.
         got_dtype: DType,
     },
-    /// The values between inputs and outputs do not fit the machine.
-    #[error("a run takes {bytes} bytes of memory between inputs and outputs, which this machine does not have")]
+    /// The outputs and the values between them and the inputs do not fit the machine.
+    #[error("a run takes {bytes} bytes of memory beside its inputs, which this machine does not have")]
     Memory {
-        /// The bytes of the arena.
+        /// The bytes of the arena and the outputs.
         bytes: usize,
     },
     /// The values between inputs and outputs take more than was allowed, even when they are computed again where they can be.

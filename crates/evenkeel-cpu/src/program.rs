@@ -126,7 +126,7 @@ impl Program {
         self.steps.len()
     }
 
-    /// Tensors of the outputs' shapes and types, all zero.
+    /// Tensors of the outputs' shapes and types, all zero. Compiling has made sure that the machine has the memory.
     pub fn new_outputs(&self) -> Vec<Tensor> {
         let node = |(_, id): &(String, evenkeel_graph::NodeId)| &self.function.nodes()[id.index()];
         self.function.outputs().iter().map(|output| Tensor::zeros(&node(output).shape, node(output).dtype)).collect()
@@ -135,7 +135,8 @@ impl Program {
     /// Runs the program: reads `inputs`, overwrites `outputs`.
     ///
     /// # Errors
-    /// When a tensor is not shaped as compiled, or an input is donated that was not compiled so. Nothing was written then.
+    /// When a tensor is not shaped as compiled, or an input is donated that was not compiled so, or the arena cannot be had any
+    /// more. Nothing was written then.
     pub fn run(&mut self, inputs: &[Input<'_>], outputs: &mut [Tensor]) -> Result<()> {
         let memory = self.prepare(inputs, outputs)?;
         for stage in &self.stages {
@@ -250,7 +251,9 @@ impl Program {
             check_shape(name, &node.shape, node.dtype, tensor)?;
         }
         if self.arena.is_empty() {
-            self.arena = vec![Line([0; 64]); self.arena_bytes.div_ceil(size_of::<Line>())];
+            let lines = self.arena_bytes.div_ceil(size_of::<Line>());
+            self.arena.try_reserve_exact(lines).map_err(|_| Error::Memory { bytes: self.arena_bytes() })?;
+            self.arena.resize(lines, Line([0; 64]));
         }
         let arena = self.arena.as_mut_ptr().cast::<u8>();
         let inputs: Vec<_> = inputs

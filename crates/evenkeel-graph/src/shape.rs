@@ -48,9 +48,10 @@ impl fmt::Display for DType {
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// How many elements there are. Shapes whose count does not fit are refused when a value is traced.
+    /// How many elements there are; the largest number where they are more. Such shapes are refused when a value is traced.
     pub fn elements(&self) -> usize {
-        self.0.iter().product()
+        let count = |count: usize, &extent: &usize| count.saturating_mul(extent);
+        if self.0.contains(&0) { 0 } else { self.0.iter().fold(1, count) }
     }
 
     /// The count of elements, or `None` when it does not fit an address.

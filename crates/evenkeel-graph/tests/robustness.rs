@@ -239,6 +239,14 @@ fn a_shape_with_too_many_elements_is_refused_with_the_reason() {
 }
 
 #[test]
+fn elements_that_cannot_be_counted_are_the_most_there_can_be_and_zero_times_anything_is_none() {
+    assert_eq!(Shape::from([usize::MAX, 2]).elements(), usize::MAX);
+    assert_eq!(Shape::from([1 << 40, 1 << 40, 3]).elements(), usize::MAX);
+    assert_eq!(Shape::from([usize::MAX, 2, 0]).elements(), 0);
+    assert!(Tensor::new([1 << 32, 1 << 32], Vec::<f32>::new()).is_none());
+}
+
+#[test]
 fn a_window_with_nothing_in_it_has_no_largest_element() {
     let graph = Graph::new();
     graph.input("x", [2, 0, 4, 3], DType::F32).max_pool([2, 2], [1, 1], [[1, 1], [0, 0]]);

@@ -155,6 +155,10 @@ impl From<evenkeel_cpu::Error> for Error {
                     .detail("expected", format!("{expected_dtype} {expected}"))
                     .detail("got", format!("{got_dtype} {got}"))
             }
+            evenkeel_cpu::Error::Memory { bytes } => Error::input("the program does not fit into memory")
+                .detail("expected", "less than this machine has")
+                .detail("got", format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64))
+                .hint("use a smaller `--batch-size`, or a `--memory-limit` that fits, which is slower"),
             other => Error::input(other.to_string()),
         }
     }

@@ -179,6 +179,22 @@ fn a_deep_network_has_its_gradient() {
 }
 
 #[test]
+fn outputs_larger_than_the_machine_are_refused_and_not_attempted() {
+    for shape in [vec![1 << 45], vec![1 << 25, 1 << 25]] {
+        let graph = Graph::new();
+        let y = graph.input("x", [], DType::F64).broadcast_to(&shape.into());
+        let function = graph.function(&[("y", y), ("twice", y * 2.0)]).unwrap();
+        for fuse in [true, false] {
+            match Program::compile(&function, &Options { fuse, ..Options::default() }) {
+                Err(error @ Error::Memory { .. }) => assert!(error.to_string().contains("bytes"), "{error}"),
+                Err(error) => panic!("{error}"),
+                Ok(_) => panic!("a program with outputs of petabytes was compiled"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_program_larger_than_the_machine_is_refused_and_not_attempted() {
     let graph = Graph::new();
     let x = graph.input("x", [1 << 45], DType::F64);
