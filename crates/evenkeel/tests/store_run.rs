@@ -31,6 +31,18 @@ fn a_run_is_made_in_a_new_or_an_empty_folder_and_opened_again() {
 }
 
 #[test]
+fn a_run_is_trained_by_one_at_a_time() {
+    // Regression: two `train --resume` of one run wrote their checkpoints over each other's.
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::create(&folder.path().join("run"), "").unwrap();
+    let claim = run.claim().unwrap();
+    let error = Run::open(run.dir()).unwrap().claim().unwrap_err().to_string();
+    assert!(error.contains("another process is training this run") && error.contains("--out DIR"), "{error}");
+    drop(claim);
+    Run::open(run.dir()).unwrap().claim().unwrap();
+}
+
+#[test]
 fn a_folder_that_holds_a_run_is_refused_with_both_ways_out() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::create(&folder.path().join("run"), "seed = 7\n").unwrap();

@@ -24,7 +24,7 @@ pub mod metrics;
 pub(crate) mod number;
 pub mod tensors;
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
@@ -116,6 +116,22 @@ impl Run {
         files::sweep(&run.measurements_dir());
         checkpoint::sweep(&run.checkpoints_dir());
         Ok(run)
+    }
+
+    /// Keeps all other processes from training this run, until the handle is dropped or this process ends in whatever way. Where
+    /// a file system has no locks, nobody is kept out.
+    ///
+    /// # Errors
+    /// When another process has claimed it.
+    pub fn claim(&self) -> Result<Option<File>> {
+        let Ok(handle) = File::open(&self.dir) else { return Ok(None) };
+        match handle.try_lock() {
+            Ok(()) => Ok(Some(handle)),
+            Err(TryLockError::Error(_)) => Ok(None),
+            Err(TryLockError::WouldBlock) => Err(Error::input("another process is training this run")
+                .detail("file", self.dir.display())
+                .hint("wait until it is done or stop it, or train another run with `--out DIR`")),
+        }
     }
 
     /// The folder of the run.

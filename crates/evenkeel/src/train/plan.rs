@@ -9,7 +9,7 @@ use crate::network::Network;
 use crate::optim::Sgd;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 use serde::Serialize;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
@@ -58,8 +58,10 @@ impl TrainingPlan {
     /// Compiles what training would run, and runs nothing.
     ///
     /// # Errors
-    /// When the network cannot be trained on such batches, or its state alone does not fit into memory.
+    /// When the network cannot be trained on such batches, or its state alone does not fit into memory, or there are fewer
+    /// samples than a batch takes.
     pub fn new(experiment: &Experiment) -> Result<TrainingPlan> {
+        check_batch(experiment)?;
         let (trainer, evaluator) = compile(experiment)?;
         Ok(Self::of(experiment, &trainer, &evaluator))
     }
@@ -110,6 +112,19 @@ impl TrainingPlan {
                     takes how much";
         memory::check(self.bytes_to_come() as u64, self.available_bytes, "training", hint)
     }
+}
+
+/// Refuses a batch that the training data cannot fill.
+pub(super) fn check_batch(experiment: &Experiment) -> Result<()> {
+    let (samples, batch) = (experiment.dataset.train.len(), experiment.config.batch_size);
+    if batch <= samples {
+        return Ok(());
+    }
+    Err(Error::input("the batch is larger than the training data")
+        .detail("key", "batch_size")
+        .detail("expected", format!("at most {samples}"))
+        .detail("got", batch)
+        .hint(format!("use `--batch-size {}`", samples.min(64))))
 }
 
 /// Compiles the step and the evaluation, together within the memory limit of the configuration.

@@ -1,7 +1,7 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
 use super::evaluate::{Evaluation, Evaluator, take_batch};
-use super::plan::{TrainingPlan, compile};
+use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::report::write_report;
 use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -148,6 +148,8 @@ struct Session<'e> {
     lambda_max: Option<f64>,
     /// Set while nothing is in the run that is worth keeping.
     fresh: Option<Fresh>,
+    /// Nobody else trains this run meanwhile.
+    _claim: Option<File>,
 }
 
 /// A run that was just made, and whether its folder was, too.
@@ -175,13 +177,7 @@ impl<'e> Session<'e> {
     fn open(experiment: &'e Experiment, dir: &Path, resume: bool, observer: &mut dyn Observer) -> Result<Self> {
         let config = &experiment.config;
         let samples = experiment.dataset.train.len();
-        if config.batch_size > samples {
-            return Err(Error::input("the batch is larger than the training data")
-                .detail("key", "batch_size")
-                .detail("expected", format!("at most {samples}"))
-                .detail("got", config.batch_size)
-                .hint(format!("use `--batch-size {}`", samples.min(64))));
-        }
+        check_batch(experiment)?;
         // Everything that can be refused is refused before anything is written.
         let steps_per_epoch = (samples / config.batch_size) as u64;
         let steps = steps_per_epoch.checked_mul(config.epochs as u64).ok_or_else(|| {
@@ -197,6 +193,7 @@ impl<'e> Session<'e> {
         let mut progress = Progress::default();
         let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
+        let claim = run.claim()?;
         let mut fresh = (!resume).then(|| Fresh { run: run.clone(), made_folder });
         let mut metrics = run.metrics_writer().inspect_err(|_| fresh.take().into_iter().for_each(Fresh::discard))?;
         if resume {
@@ -229,6 +226,7 @@ impl<'e> Session<'e> {
             test: nothing,
             lambda_max: None,
             fresh,
+            _claim: claim,
         })
     }
 
