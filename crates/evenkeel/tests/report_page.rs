@@ -200,6 +200,23 @@ fn a_diverged_run_has_gaps_and_says_from_where() {
 }
 
 #[test]
+fn a_loss_that_scatters_more_than_it_moves_is_not_said_to_rise() {
+    // Regression: one bad batch at the end of three epochs was a loss that rose by 91 %.
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::create(&folder.path().join("short"), CONFIG).unwrap();
+    let mut writer = run.metrics_writer().unwrap();
+    for step in 1..=66 {
+        let loss = if step == 66 { 0.2 } else { 0.06 * (1.0 + 0.9 * noise(step)) };
+        let values = vec![("loss".to_owned(), loss)];
+        writer.append(&Record { step, epoch: step as f64 / 22.0, values }).unwrap();
+    }
+    let html = report_html(&run).unwrap();
+    assert!(reading(&html).contains("no more than chance would have it"), "{}", reading(&html));
+    let (_folder, html) = page(&Shape { steps: 200, ..USUAL });
+    assert!(reading(&html).contains("still improving"), "{}", reading(&html));
+}
+
+#[test]
 fn an_interrupted_run_is_reported_from_its_last_record() {
     let (_folder, html) = page(&Shape { steps: 437, ends: false, ..USUAL });
     assert!(reading(&html).contains("its last record is step 437"), "{}", reading(&html));

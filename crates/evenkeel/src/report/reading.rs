@@ -34,23 +34,25 @@ fn ending(facts: &Facts) -> Option<String> {
 }
 
 fn learning(facts: &Facts) -> Option<String> {
-    let losses: Vec<f64> = facts.metrics.series("loss").into_iter().map(|(_, loss)| loss).collect();
-    let per_epoch: Vec<f64> = facts.metrics.series("train_loss").into_iter().map(|(_, loss)| loss).collect();
-    let (losses, window) = if losses.len() >= 50 { (losses, 10) } else { (per_epoch, 5) };
+    let series = |name: &str| facts.metrics.series(name).into_iter().map(|(_, loss)| loss).collect::<Vec<f64>>();
+    // Means of epochs where there are some: single batches scatter more than training moves them.
+    let (per_epoch, per_batch) = (series("train_loss"), series("loss"));
+    let (losses, window) = if per_epoch.len() >= 4 { (per_epoch, 5) } else { (per_batch, 10) };
     if facts.diverged_at.is_some() || losses.len() < 4 {
         return None;
     }
-    // The last fifth (for epochs: at least the last two) against as much before it.
+    // The last fifth of the epochs, or tenth of the batches, against as much before it.
     let length = (losses.len() / window).max(2);
-    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-    let late = mean(&losses[losses.len() - length..]);
-    let before = mean(&losses[losses.len() - 2 * length..losses.len() - length]);
+    let (late, late_error) = mean(&losses[losses.len() - length..]);
+    let (before, before_error) = mean(&losses[losses.len() - 2 * length..losses.len() - length]);
     let change = late / before - 1.0;
     if !change.is_finite() {
         return None;
     }
     let amount = format!("{}\u{a0}%", significant(100.0 * change.abs(), 2));
-    Some(if change < -0.03 {
+    Some(if (late - before).abs() < 2.0 * late_error.hypot(before_error) {
+        format!("Over the last stretch the training loss changed by {amount}, no more than chance would have it.")
+    } else if change < -0.03 {
         format!(
             "Training was still improving when it stopped: over the last stretch the training loss fell by {amount} \
              against the stretch before, so more steps may help."
@@ -60,6 +62,14 @@ fn learning(facts: &Facts) -> Option<String> {
     } else {
         format!("The training loss had levelled off: it changed by {amount} over the last stretch.")
     })
+}
+
+/// The mean of some numbers, and its standard error.
+fn mean(numbers: &[f64]) -> (f64, f64) {
+    let count = numbers.len() as f64;
+    let mean = numbers.iter().sum::<f64>() / count;
+    let square = numbers.iter().map(|number| (number - mean).powi(2)).sum::<f64>();
+    (mean, (square / (count * (count - 1.0))).sqrt())
 }
 
 fn generalisation(facts: &Facts) -> Option<String> {
