@@ -104,8 +104,12 @@ pub(super) fn tanh<F: Format>(x: F) -> F {
     let lost = excess - (below - start);
     // From 0.52 on.
     let large = n > F::ONE;
-    let quotient = (if large { F::TWO } else { ((power - F::ONE) + first) + second }) / below;
-    // What the rounding of the divisor did, taken back: 2 / (e²ˣ + 1) is the quotient or what it lacks to 1.
-    let quotient = quotient - quotient * (lost * (if large { quotient } else { F::ONE - quotient }) * F::HALF);
+    let above = (power - F::ONE) + first;
+    let number = above + second;
+    let slip = if large { F::ZERO } else { second - (number - above) };
+    let quotient = (if large { F::TWO } else { number }) / below;
+    // What rounding did to both, taken back: 2 / (e²ˣ + 1) is the quotient or what it lacks to 1.
+    let share = (if large { quotient } else { F::ONE - quotient }) * F::HALF;
+    let quotient = quotient + (slip - quotient * lost) * share;
     (if large { F::ONE - quotient } else { quotient }).with_sign_of(x)
 }

@@ -149,11 +149,13 @@ fn in_f32_every_function_is_as_exact_as_stated() {
 #[test]
 #[ignore = "takes a good part of an hour"]
 fn in_f32_every_function_is_as_exact_as_stated_for_every_number() {
-    for function in functions(InstructionSet::detect()) {
-        let (error, x) = worst(&function, 1);
+    let functions = functions(InstructionSet::detect());
+    let exact = functions.iter().filter(|function| {
+        let (error, x) = worst(function, 1);
         println!("{:12} {error:.4} units at {x:e}", function.name);
-        assert!(error <= function.bounds[0], "{} of {x:e} is {error} units wrong", function.name);
-    }
+        error <= function.bounds[0]
+    });
+    assert_eq!(exact.count(), functions.len());
 }
 
 #[test]
@@ -179,9 +181,10 @@ fn in_f64_every_function_is_as_exact_as_stated() {
 fn special() -> Vec<f64> {
     let mut all =
         vec![0.0, f64::INFINITY, f64::NAN, f64::MAX, f64::MIN_POSITIVE, 5e-324, 1e-310, 3e38, 3.5e38, 1e-45, 1e-40];
-    for x in
-        [0.5, 1.0, 2.0, 0.34657, 0.52, 1.6e6, 88.72, 88.73, 89.0, 103.9, 104.0, 709.78, 709.79, 745.1, 745.2, 746.0]
-    {
+    for x in [
+        0.5, 1.0, 2.0, 0.2049013, 0.34657, 0.52, 1.6e6, 88.72, 88.73, 89.0, 103.9, 104.0, 709.78, 709.79, 745.1, 745.2,
+        746.0,
+    ] {
         all.extend([x, x * (1.0 + 1e-7), x * (1.0 - 1e-7), x * (1.0 + 2e-16), x * (1.0 - 1e-16)]);
     }
     all.extend([1e3, 1e10, 1e22, 1e100, 1e300, 20.0, 40.0, 6.0, 4.0, 3.9, 17.0]);
