@@ -77,6 +77,7 @@ pub struct Settings {
     /// The type of parameters and activations.
     pub dtype: Precision,
     /// Bytes that a run may take; what would take more is computed again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<Size>,
     /// Draws parameters, samples and directions.
     pub seed: u64,
