@@ -75,6 +75,7 @@ def errors(path):
         tensors["output/logits"].shape[1],
         constants.get("epsilon", 1e-5),
         constants.get("momentum", 0.1),
+        config.get("weight_norm", "none"),
     )
     try:
         networks.load(network, {**group(tensors, "param/"), **group(tensors, "buffer/")})

@@ -44,17 +44,17 @@ def standard(name, shape):
 
 
 def parameter(path, shape):
-    """Matrices and kernels: variance 4/3 over fan-in; a norm's weights near 1; biases small."""
+    """Matrices and kernels: variance 4/3 over fan-in; a norm's weights and lengths near 1; biases small."""
     name = f"param/{path}"
     if len(shape) > 1:
         return tensor(name, shape, 0.0, 2.0 / math.sqrt(math.prod(shape[:-1])))
-    return tensor(name, shape, 1.0, 0.3) if path.endswith("weight") else tensor(name, shape, 0.0, 0.2)
+    return tensor(name, shape, 1.0, 0.3) if path.endswith(("weight", "weight_g")) else tensor(name, shape, 0.0, 0.2)
 
 
 def buffer(path, shape):
-    """Running variances near 1, running means near 0."""
+    """Running variances and norms near 1, running means near 0."""
     name = f"buffer/{path}"
-    return tensor(name, shape, 1.0, 0.5) if path.endswith("running_var") else tensor(name, shape, 0.0, 0.3)
+    return tensor(name, shape, 1.0, 0.5) if path.endswith(("running_var", "running_norm")) else tensor(name, shape, 0.0, 0.3)
 
 
 def labels(name, count, classes):

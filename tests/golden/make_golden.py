@@ -17,6 +17,7 @@ VERSIONS = {"python": platform.python_version(), "torch": torch.__version__, "nu
 
 def case(model, image, batch, classes, norm="none", mode="running", activation="relu", loss="cross-entropy", **constants):
     name = [model, f"norm {norm}"] + ([f"{mode} statistics"] if norm != "none" else [])
+    name += [f"weights {constants['weights']}"] if "weights" in constants else []
     name += ([activation] if model.startswith("mlp") else []) + [loss] + [f"{batch} samples"]
     name += [f"{image[0]} tokens"] if model.startswith("transformer") else []
     return {
@@ -31,6 +32,7 @@ def case(model, image, batch, classes, norm="none", mode="running", activation="
         "classes": classes,
         "epsilon": constants.get("epsilon", 1e-5),
         "momentum": constants.get("momentum", 0.1),
+        "weights": constants.get("weights", "none"),
     }
 
 
@@ -38,6 +40,13 @@ NORMS = [("none", "running"), ("batch", "batch"), ("batch", "running")]
 LOSSES = ["cross-entropy", "squared"]
 # Not the defaults, so that a constant in the place of the setting is found out.
 CONSTANTS = {"epsilon": 1e-3, "momentum": 0.3}
+
+# Layers over [N, T, C].
+SEQUENCES = [layer for layer in networks.LAYERS if layer != "convolutions"]
+# Norms beside batch norm: those of a sample, and those that keep statistics.
+OF_A_SAMPLE = ["layer", "rms", "group", "group:1", "group:2"]
+OVER_BATCH = [(norm, mode) for norm in ("mean-only", "l1", "l2", "linf", "improved-group:2") for mode in ("batch", "running")]
+WEIGHTS = ["normalized", "standardized"]
 
 FILES = {
     "mlp": [
@@ -61,11 +70,25 @@ FILES = {
     "resnet20": [case("resnet20", [9, 14, 3], 4, 10, norm, mode, loss=loss) for norm, mode in NORMS for loss in LOSSES]
     + [case("resnet20", [32, 32, 3], 2, 10, "batch", "batch")],
     # Layers that no network of the zoo has alone, between an input [T, C] and a head.
-    "layers": [case(layer, [4, 9], 5, 3, loss=loss, epsilon=1e-3) for layer in networks.LAYERS for loss in LOSSES]
-    + [case(layer, [1, 9], 2, 3) for layer in networks.LAYERS],
+    "layers": [case(layer, [4, 9], 5, 3, loss=loss, epsilon=1e-3) for layer in SEQUENCES for loss in LOSSES]
+    + [case(layer, [1, 9], 2, 3) for layer in SEQUENCES],
     # Tokens; samples as long as the context and shorter ones, one head and several, more samples than are taken at once.
-    "transformer": [case("transformer:2-6-3-5", [tokens], 4, 7, loss=loss, epsilon=1e-3) for tokens in (5, 3) for loss in LOSSES]
-    + [case("transformer:1-4-1-3", [3], 130, 5), case("transformer", [16], 2, 65)],
+    "transformer": [
+        case("transformer:2-6-3-5", [tokens], 4, 7, "layer", loss=loss, epsilon=1e-3) for tokens in (5, 3) for loss in LOSSES
+    ]
+    + [case("transformer:1-4-1-3", [3], 130, 5, "layer"), case("transformer", [16], 2, 65, "layer")]
+    + [case("transformer:1-6-3-5", [4], 3, 7, norm, epsilon=1e-3) for norm in ("none", "rms", "group:2")],
+    # Every other norm in a network of matrices and in one of convolutions; weights that are made of others.
+    "norms": [case("mlp:8-6", [2, 3, 2], 7, 5, norm, "running", "tanh", **CONSTANTS) for norm in OF_A_SAMPLE]
+    + [case("mlp:8-6", [2, 3, 2], 7, 5, norm, mode, "tanh", **CONSTANTS) for norm, mode in OVER_BATCH]
+    + [case("convolutions", [5, 4, 3], 3, 5, norm, "running", **CONSTANTS) for norm in OF_A_SAMPLE + ["instance"]]
+    + [case("convolutions", [5, 4, 3], 3, 5, norm, mode, **CONSTANTS) for norm, mode in OVER_BATCH]
+    + [
+        case(model, image, 5, 5, norm, "batch", "tanh", weights=weights, **CONSTANTS)
+        for weights in WEIGHTS
+        for model, image in (("mlp:8-6", [2, 3, 2]), ("convolutions", [5, 4, 3]))
+        for norm in ("none", "batch", "mean-only")
+    ],
 }
 
 
@@ -78,6 +101,7 @@ def network_of(case):
         case["classes"],
         case["epsilon"],
         case["momentum"],
+        case["weights"],
     )
     values = {}
     for path, parameter in network.named_parameters():
@@ -113,7 +137,7 @@ def measured(case):
     result = {"loss": float(found["loss"]), "logits": found["logits"].flatten().tolist()}
     for which in ("gradient", "hessian", "gauss_newton"):
         result[which] = digests(found[which])
-    if case["norm"] != "none" and case["mode"] == "batch":
+    if networks.buffers(network) and case["mode"] == "batch":
         network.train()
         with torch.no_grad():
             network(x)

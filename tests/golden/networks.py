@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 WIDTHS = {"mlp": [512, 512], "deep-linear": [64, 64], "transformer": [4, 128, 4, 64]}
-LAYERS = ["attention", "layer-norm", "gru", "lstm"]
+LAYERS = ["attention", "layer-norm", "gru", "lstm", "convolutions"]
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}
 
 
@@ -28,19 +28,152 @@ def from_torch(tensor):
     return tensor.permute(2, 3, 1, 0).contiguous() if tensor.ndim == 4 else tensor
 
 
+class LastAxis(nn.Module):
+    """A layer over the last axis, applied to the channels [N, C, ..]."""
+
+    def __init__(self, layer):
+        super().__init__()
+        # In a list, so that its parameters are found under the names given here alone.
+        self.layer = [layer]
+        for name, parameter in layer.named_parameters():
+            setattr(self, name, parameter)
+
+    def forward(self, x):
+        return self.layer[0](x.movedim(1, -1)).movedim(-1, 1)
+
+
+class OverBatch(nn.Module):
+    """Statistics of each channel [N, C, ..] over the batch, with running ones; the base of what PyTorch does not have."""
+
+    def __init__(self, channels, epsilon, momentum, size=None):
+        super().__init__()
+        self.epsilon, self.momentum, self.size = epsilon, momentum, size
+        self.register_buffer("running_mean", torch.zeros(channels))
+        if size:
+            self.register_buffer(size, torch.ones(channels))
+
+    def move(self, name, value):
+        running = getattr(self, name)
+        running.copy_((1 - self.momentum) * running + self.momentum * value.detach().flatten())
+
+    def along(self, tensor, x):
+        return tensor.view(1, -1, *[1] * (x.ndim - 2))
+
+
+class NormOverBatch(OverBatch):
+    """(x - mean) / (N + epsilon) with N the mean |x|, the root mean square or the largest |x|; without a kind, x - mean."""
+
+    def __init__(self, channels, epsilon, momentum, kind):
+        super().__init__(channels, epsilon, momentum, kind and "running_norm")
+        self.kind = kind
+        if kind:
+            self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        axes = (0, *range(2, x.ndim))
+        if self.training:
+            mean = x.mean(axes, keepdim=True)
+            self.move("running_mean", mean)
+        else:
+            mean = self.along(self.running_mean, x)
+        if self.kind is None:
+            return x - mean + self.along(self.bias, x)
+        if self.training:
+            norms = {
+                "l1": lambda: x.abs().mean(axes, keepdim=True),
+                "l2": lambda: x.square().mean(axes, keepdim=True).sqrt(),
+                "linf": lambda: x.abs().amax(axes, keepdim=True),
+            }
+            norm = norms[self.kind]()
+            self.move("running_norm", norm)
+        else:
+            norm = self.along(self.running_norm, x)
+        return (x - mean) / (norm + self.epsilon) * self.along(self.weight, x) + self.along(self.bias, x)
+
+
+class ImprovedGroupNorm(OverBatch):
+    """Group norm, blended with its standardization over the batch; deviations are unbiased, epsilon is added to them."""
+
+    def __init__(self, groups, channels, epsilon, momentum):
+        super().__init__(channels, epsilon, momentum, "running_var")
+        self.groups = groups
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_parameter("lambda", nn.Parameter(torch.ones(1)))
+
+    def forward(self, x):
+        g = x.reshape(x.shape[0], self.groups, -1)
+        g = ((g - g.mean(2, keepdim=True)) / (g.std(2, keepdim=True) + self.epsilon)).reshape(x.shape)
+        if self.training:
+            axes = (0, *range(2, x.ndim))
+            mean, variance = g.mean(axes, keepdim=True), g.var(axes, keepdim=True)
+            self.move("running_mean", mean)
+            self.move("running_var", variance)
+        else:
+            mean, variance = self.along(self.running_mean, x), self.along(self.running_var, x)
+        b = (g - mean) / (variance.sqrt() + self.epsilon)
+        share = torch.sigmoid(getattr(self, "lambda"))
+        return (share * g + (1 - share) * b) * self.along(self.weight, x) + self.along(self.bias, x)
+
+
 class Norms:
     """Makes the normalization layers of a network."""
 
     def __init__(self, kind, epsilon=1e-5, momentum=0.1):
-        if kind not in ("none", "batch"):
-            raise ValueError(f"norm '{kind}' is not known here")
-        self.kind, self.epsilon, self.momentum = kind, epsilon, momentum
+        self.kind, _, groups = kind.partition(":")
+        self.groups = int(groups) if groups else None
+        self.epsilon, self.momentum = epsilon, momentum
 
     def make(self, channels, dims):
-        if self.kind == "none":
-            return nn.Identity()
-        layer = nn.BatchNorm1d if dims == 1 else nn.BatchNorm2d
-        return layer(channels, eps=self.epsilon, momentum=self.momentum)
+        epsilon, momentum = self.epsilon, self.momentum
+        usual = next((g for g in range(min(32, channels // 2), 0, -1) if channels % g == 0), 1)
+        groups = self.groups or usual
+        kinds = {
+            "none": nn.Identity,
+            "batch": lambda: (nn.BatchNorm1d if dims == 1 else nn.BatchNorm2d)(channels, eps=epsilon, momentum=momentum),
+            "mean-only": lambda: NormOverBatch(channels, epsilon, momentum, None),
+            "layer": lambda: LastAxis(nn.LayerNorm(channels, epsilon)),
+            "rms": lambda: LastAxis(nn.RMSNorm(channels, epsilon)),
+            "group": lambda: nn.GroupNorm(groups, channels, epsilon),
+            "instance": lambda: nn.InstanceNorm2d(channels, epsilon, affine=True),
+            "improved-group": lambda: ImprovedGroupNorm(groups, channels, epsilon, momentum),
+        }
+        for kind in ("l1", "l2", "linf"):
+            kinds[kind] = lambda kind=kind: NormOverBatch(channels, epsilon, momentum, kind)
+        if self.kind not in kinds:
+            raise ValueError(f"norm '{self.kind}' is not known here")
+        return kinds[self.kind]()
+
+
+def transform_weights(network, kind):
+    """Weight normalization or standardization in every linear layer and convolution but a standardized head."""
+    if kind not in ("none", "normalized", "standardized"):
+        raise ValueError(f"weight norm '{kind}' is not known here")
+    for path, module in list(network.named_modules()):
+        if kind == "none" or not isinstance(module, (nn.Linear, nn.Conv2d)) or (kind, path) == ("standardized", "head"):
+            continue
+        if kind == "normalized":
+            module.weight_v = module.weight
+            module.weight_g = nn.Parameter(module.weight.detach().flatten(1).norm(dim=1))
+            del module.weight
+
+        def weight(module=module):
+            if kind == "normalized":
+                # In plain operations: the second derivative of `torch._weight_norm` in PyTorch 2.15 is not that of its first.
+                v = module.weight_v
+                length = torch.linalg.vector_norm(v.flatten(1), dim=1)
+                return v * (module.weight_g / length).view(-1, *[1] * (v.ndim - 1))
+            axes = tuple(range(1, module.weight.ndim))
+            deviation = module.weight.std(axes, keepdim=True)
+            return (module.weight - module.weight.mean(axes, keepdim=True)) / (deviation + 1e-5)
+
+        def forward(x, module=module, weight=weight):
+            if isinstance(module, nn.Linear):
+                return F.linear(x, weight(), module.bias)
+            return F.conv2d(x, weight(), module.bias, module.stride, module.padding)
+
+        module.forward = forward
 
 
 class Mlp(nn.Module):
@@ -167,14 +300,27 @@ class Attention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
 
+class ByPosition(nn.Module):
+    """A norm of channels [N, C] applied to every position [N, T, C]; its parameters have no name in between."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = [layer.double()]
+        for name, parameter in layer.named_parameters():
+            setattr(self, name, parameter)
+
+    def forward(self, x):
+        return self.layer[0](x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
 class TransformerBlock(nn.Module):
     """x + attention(norm1(x)), then x + fc2(gelu(fc1(norm2(x))))"""
 
-    def __init__(self, width, heads, epsilon):
+    def __init__(self, width, heads, norms):
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, epsilon)
+        self.norm1 = ByPosition(norms.make(width, 1))
         self.attention = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width, epsilon)
+        self.norm2 = ByPosition(norms.make(width, 1))
         self.fc1 = nn.Linear(width, 4 * width)
         self.fc2 = nn.Linear(4 * width, width)
 
@@ -186,12 +332,12 @@ class TransformerBlock(nn.Module):
 class Transformer(nn.Module):
     """Tables of tokens and positions, pre-norm blocks, norm, head."""
 
-    def __init__(self, layers, width, heads, context, vocabulary, epsilon):
+    def __init__(self, layers, width, heads, context, vocabulary, norms):
         super().__init__()
         self.tokens = Table(vocabulary, width)
         self.positions = Table(context, width)
-        self.blocks = nn.ModuleList(TransformerBlock(width, heads, epsilon) for _ in range(layers))
-        self.norm = nn.LayerNorm(width, epsilon)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, norms) for _ in range(layers))
+        self.norm = ByPosition(norms.make(width, 1))
         self.head = nn.Linear(width, vocabulary)
 
     def forward(self, x):
@@ -215,26 +361,48 @@ class Recurrent(nn.Module):
         return self.layer[0](x)[0]
 
 
-class Layer(nn.Module):
-    """One layer over [N, T, C] and what makes logits of it: the last position of a recurrent one, else the mean."""
+class Convolutions(nn.Module):
+    """Two convolutions with a norm after each, tanh in between, and the mean of the squares."""
 
-    def __init__(self, name, channels, classes, epsilon):
+    def __init__(self, channels, norms):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 6, 3, padding=1, bias=False)
+        self.norm1 = norms.make(6, 2)
+        self.conv2 = nn.Conv2d(6, 4, 3, 2, 1, bias=False)
+        self.norm2 = norms.make(4, 2)
+
+    def forward(self, x):
+        x = torch.tanh(self.norm1(self.conv1(x.permute(0, 3, 1, 2))))
+        return self.norm2(self.conv2(x)).square().mean((2, 3))
+
+
+class Layer(nn.Module):
+    """One layer over [N, T, C] and what makes logits of it: the last position of a recurrent one, else the mean.
+
+    `convolutions` are over images.
+    """
+
+    def __init__(self, name, channels, classes, norms):
         super().__init__()
         self.name = name
         if name == "attention":
             self.layer = Attention(channels, 3)
         elif name == "layer-norm":
-            self.layer = nn.LayerNorm(channels, epsilon)
+            self.layer = nn.LayerNorm(channels, norms.epsilon)
+        elif name == "convolutions":
+            self.layer = Convolutions(channels, norms)
         else:
             self.layer = Recurrent({"gru": nn.GRU, "lstm": nn.LSTM}[name], channels, 6)
-        self.head = nn.Linear(6 if name in ("gru", "lstm") else channels, classes)
+        self.head = nn.Linear({"gru": 6, "lstm": 6, "convolutions": 4}.get(name, channels), classes)
 
     def forward(self, x):
         y = self.layer(x, causal=False) if self.name == "attention" else self.layer(x)
+        if self.name == "convolutions":
+            return self.head(y)
         return self.head(y[:, -1] if self.name in ("gru", "lstm") else y.square().mean(1))
 
 
-def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1):
+def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1, weights="none"):
     """A network of the zoo in float64; `model` is written as on the command line.
 
     `image` is the shape (H, W, C) of a sample, or (T,) where it is tokens; `classes` is then their vocabulary.
@@ -254,11 +422,12 @@ def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1):
     elif name == "resnet20":
         network = ResNet20(image, norms, classes)
     elif name == "transformer":
-        network = Transformer(*widths, classes, epsilon)
+        network = Transformer(*widths, classes, norms)
     elif name in LAYERS:
-        network = Layer(name, image[1], classes, epsilon)
+        network = Layer(name, image[-1], classes, norms)
     else:
         raise ValueError(f"model '{name}' is not in the zoo")
+    transform_weights(network, weights)
     return network.double()
 
 

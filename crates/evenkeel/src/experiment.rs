@@ -288,6 +288,9 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
         mode: NormMode::Batch,
         momentum: config.batch_norm.momentum,
         epsilon: config.batch_norm.epsilon,
+        ghost: config.batch_norm.ghost,
+        cumulative: config.batch_norm.cumulative,
+        weights: config.weight_norm,
     };
     let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
     if model.reads() == Reads::Tokens {

@@ -37,7 +37,7 @@ pub(crate) struct Feed<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) parameters: &'a [Tensor],
     pub(crate) buffers: &'a [Tensor],
-    /// Statistics of a named batch, two tensors a normalization layer, in the order of tracing.
+    /// Statistics of a named batch, in the order of tracing.
     pub(crate) frozen: &'a [Tensor],
     /// One tensor a parameter.
     pub(crate) direction: &'a [Tensor],

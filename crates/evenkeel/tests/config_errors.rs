@@ -127,11 +127,11 @@ fn an_infinite_rate_is_out_of_range() {
 
 #[test]
 fn a_word_that_is_no_choice_is_shown_with_the_choices() {
-    insta::assert_snapshot!(file("norm = \"layer\"\n"), @r#"
-    unknown norm 'layer'
+    insta::assert_snapshot!(file("norm = \"whiten\"\n"), @r#"
+    unknown norm 'whiten'
       --> run.toml:1:8
-      1 | norm = "layer"
-        |        ^^^^^^^ must be one of none, batch
+      1 | norm = "whiten"
+        |        ^^^^^^^^ must be one of none, batch, mean-only, layer, group, instance, rms, l1, l2, linf, improved-group
     "#);
 }
 
@@ -226,6 +226,28 @@ fn a_word_that_stands_nowhere_is_refused_with_a_hint() {
 }
 
 #[test]
+fn groups_of_a_norm_are_a_whole_number_of_a_norm_that_has_them() {
+    insta::assert_snapshot!(file("norm = \"group:0\"\n"), @r#"
+    norm 'group' cannot have '0' groups
+      --> run.toml:1:8
+      1 | norm = "group:0"
+        |        ^^^^^^^^^ groups are a whole number of at least 1, as in 'group:8'
+    "#);
+    insta::assert_snapshot!(file("norm = \"batch:4\"\n"), @r#"
+    norm 'batch' has no groups
+      --> run.toml:1:8
+      1 | norm = "batch:4"
+        |        ^^^^^^^^^ write 'batch' alone
+    "#);
+    insta::assert_snapshot!(file("norm = \"grup:4\"\n"), @r#"
+    unknown norm 'grup'
+      --> run.toml:1:8
+      1 | norm = "grup:4"
+        |        ^^^^^^^^ did you mean 'group'?
+    "#);
+}
+
+#[test]
 fn every_number_with_a_range_is_refused_just_outside_it() {
     let refused = [
         ("epochs", "0"),
@@ -243,6 +265,7 @@ fn every_number_with_a_range_is_refused_just_outside_it() {
         ("schedule.final_fraction", "1.1"),
         ("batch_norm.momentum", "1.1"),
         ("batch_norm.epsilon", "0"),
+        ("batch_norm.ghost", "1"),
         ("measure.top", "0"),
         ("measure.samples", "0"),
         ("measure.tolerance", "0"),

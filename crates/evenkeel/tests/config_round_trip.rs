@@ -30,6 +30,14 @@ fn choice<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strate
     prop::sample::select(all)
 }
 
+fn norm() -> impl Strategy<Value = NormKind> {
+    (choice(NormKind::ALL), prop::option::of(1..=usize::MAX)).prop_map(|(kind, groups)| match kind {
+        NormKind::Group(_) => NormKind::Group(groups),
+        NormKind::ImprovedGroup(_) => NormKind::ImprovedGroup(groups),
+        kind => kind,
+    })
+}
+
 fn positive() -> impl Strategy<Value = f64> {
     prop::num::f64::POSITIVE.prop_filter("above 0 and finite", |number| *number > 0.0 && number.is_finite())
 }
@@ -38,7 +46,8 @@ prop_compose! {
     fn top_level()(
         seed: u64,
         model in model(),
-        norm in choice(NormKind::ALL),
+        norm in norm(),
+        weight_norm in choice(WeightNorm::ALL),
         activation in choice(Activation::ALL),
         initialization in choice(Initialization::ALL),
         loss in choice(Loss::ALL),
@@ -46,7 +55,7 @@ prop_compose! {
         batch_size in 1..=usize::MAX,
         dtype in choice(Precision::ALL),
     ) -> Config {
-        Config { seed, model, norm, activation, initialization, loss, epochs, batch_size, dtype, ..Config::default() }
+        Config { seed, model, norm, weight_norm, activation, initialization, loss, epochs, batch_size, dtype, ..Config::default() }
     }
 }
 
@@ -101,6 +110,8 @@ prop_compose! {
         (optimizer, schedule) in training(),
         momentum in 0.0..=1.0,
         epsilon in positive(),
+        cumulative: bool,
+        ghost in prop::option::of(2..=usize::MAX),
         measure in measuring(),
         every_epochs in 1..=usize::MAX,
         keep in 1..=usize::MAX,
@@ -109,7 +120,7 @@ prop_compose! {
             data,
             optimizer,
             schedule,
-            batch_norm: BatchNormConfig { momentum, epsilon },
+            batch_norm: BatchNormConfig { momentum, epsilon, cumulative, ghost },
             measure,
             checkpoint: CheckpointConfig { every_epochs, keep },
             ..top_level
@@ -182,6 +193,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
     seed = 0
     model = "mlp"
     norm = "batch"
+    weight_norm = "none"
     activation = "relu"
     initialization = "he"
     loss = "cross-entropy"
@@ -208,6 +220,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
 
     [batch_norm]
     momentum = 0.1
+    cumulative = false
     epsilon = 1e-5
 
     [measure]
@@ -250,6 +263,18 @@ fn set_takes_toml_and_bare_words() {
     assert_eq!(set("init=glorot").initialization, Initialization::Glorot);
     assert_eq!(set("seed=18446744073709551615").seed, u64::MAX);
     assert_eq!(set("model=mlp:512-512").model.widths, [512, 512]);
+}
+
+#[test]
+fn a_transformer_has_layer_norm_where_nobody_says_otherwise() {
+    let of = |arguments: &[&str]| {
+        let overrides: Vec<_> = arguments.iter().map(|argument| Override::set(argument).unwrap()).collect();
+        Config::resolve(None, &overrides).unwrap().norm
+    };
+    assert_eq!(of(&["model=transformer"]), NormKind::Layer);
+    assert_eq!(of(&["model=transformer", "norm=rms"]), NormKind::Rms);
+    assert_eq!(of(&["norm=batch", "model=transformer"]), NormKind::Batch);
+    assert_eq!(of(&["model=resnet20"]), NormKind::Batch);
 }
 
 #[test]

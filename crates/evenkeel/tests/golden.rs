@@ -41,6 +41,7 @@ struct Case<R> {
     classes: usize,
     epsilon: f64,
     momentum: f64,
+    weights: String,
     sgd: Option<Rule>,
     result: R,
 }
@@ -112,19 +113,23 @@ fn tensor(shape: &Shape, values: Vec<f64>) -> Tensor {
 fn parameter(path: &str, shape: &Shape) -> Tensor {
     let (center, reach) = match shape.split_last() {
         Some((_, fan_in)) if !fan_in.is_empty() => (0.0, 2.0 / (fan_in.iter().product::<usize>() as f64).sqrt()),
-        _ if path.ends_with("weight") => (1.0, 0.3),
+        _ if path.ends_with("weight") || path.ends_with("weight_g") => (1.0, 0.3),
         _ => (0.0, 0.2),
     };
     tensor(shape, values(&format!("param/{path}"), shape.elements(), center, reach))
 }
 
 fn buffer(path: &str, shape: &Shape) -> Tensor {
-    let (center, reach) = if path.ends_with("running_var") { (1.0, 0.5) } else { (0.0, 0.3) };
+    let size = path.ends_with("running_var") || path.ends_with("running_norm");
+    let (center, reach) = if size { (1.0, 0.5) } else { (0.0, 0.3) };
     tensor(shape, values(&format!("buffer/{path}"), shape.elements(), center, reach))
 }
 
 /// A layer that no network of the zoo has alone, with its head, as `Layer` of `networks.py`.
-fn layer(name: &str, classes: usize) -> Option<Box<dyn Model>> {
+fn layer(name: &str, norm: NormKind, classes: usize) -> Option<Box<dyn Model>> {
+    if name == "convolutions" {
+        return Some(Box::new(Convolutions(norm, classes)));
+    }
     fn last<'g>(states: Var<'g>) -> Var<'g> {
         states.at(1, states.shape()[1] - 1)
     }
@@ -142,10 +147,25 @@ fn layer(name: &str, classes: usize) -> Option<Box<dyn Model>> {
     struct Layer(Features, usize);
     impl Model for Layer {
         fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
-            cx.linear("head", (self.0)(cx, x), self.1)
+            cx.head("head", (self.0)(cx, x), self.1)
         }
     }
     Some(Box::new(Layer(features, classes)))
+}
+
+/// Two convolutions with a norm after each, as `Convolutions` of `networks.py`, with its head.
+struct Convolutions(NormKind, usize);
+
+impl Model for Convolutions {
+    fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
+        let Convolutions(norm, classes) = *self;
+        let y = {
+            let _scope = cx.scope("layer");
+            let inner = cx.normalize(norm, "norm1", cx.conv("conv1", x, 6, 3, 1, 1)).tanh();
+            cx.normalize(norm, "norm2", cx.conv("conv2", inner, 4, 3, 2, 1))
+        };
+        cx.head("head", y.square().mean(&[1, 2]), classes)
+    }
 }
 
 impl<R> Case<R> {
@@ -153,8 +173,13 @@ impl<R> Case<R> {
         let norm: NormKind = self.norm.parse().unwrap();
         let activation: Activation = self.activation.parse().unwrap();
         let loss: Loss = self.loss.parse().unwrap();
-        let settings = NormSettings { mode: NormMode::Batch, momentum: self.momentum, epsilon: self.epsilon };
-        let model: Box<dyn Model> = match layer(&self.model, self.classes) {
+        let settings = NormSettings {
+            momentum: self.momentum,
+            epsilon: self.epsilon,
+            weights: self.weights.parse().unwrap(),
+            ..NormSettings::default()
+        };
+        let model: Box<dyn Model> = match layer(&self.model, norm, self.classes) {
             Some(model) => model,
             None => models::build(&self.model.parse::<ModelSpec>().unwrap(), norm, activation, self.classes),
         };
@@ -360,8 +385,13 @@ fn transformers_agree_with_pytorch_to_second_order() {
 }
 
 #[test]
+fn every_norm_of_activations_and_of_weights_agrees_with_pytorch_to_second_order() {
+    derivatives_agree("norms.json");
+}
+
+#[test]
 fn running_statistics_after_a_training_step_are_those_of_pytorch() {
-    for file in ["mlp.json", "deep_linear.json", "vgg11.json", "resnet20.json"] {
+    for file in ["mlp.json", "deep_linear.json", "vgg11.json", "resnet20.json", "norms.json"] {
         running_statistics_agree(file);
     }
 }

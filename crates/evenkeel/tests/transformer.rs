@@ -1,7 +1,7 @@
 //! The transformer of the zoo: it sees no future, it learns, and it is refused where it does not fit.
 #![allow(clippy::unwrap_used)]
 
-use evenkeel::config::{Config, Initialization, ModelSpec, NormMode, Override};
+use evenkeel::config::{Config, Initialization, ModelSpec, NormKind, NormMode, Override};
 use evenkeel::curvature::Curvature;
 use evenkeel::experiment::Experiment;
 use evenkeel::graph::Tensor;
@@ -10,7 +10,8 @@ use evenkeel::optim::Sgd;
 use evenkeel::train::Trainer;
 use evenkeel::{Batch, Network, State};
 
-const SMALL: Transformer = Transformer { layers: 2, width: 12, heads: 3, context: 6, vocabulary: 5 };
+const SMALL: Transformer =
+    Transformer { layers: 2, width: 12, heads: 3, context: 6, vocabulary: 5, norm: NormKind::Layer };
 
 fn batch(samples: &[[i32; 6]]) -> Batch {
     let inputs = Tensor::new([samples.len(), 6], samples.concat()).unwrap();

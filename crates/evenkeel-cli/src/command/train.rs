@@ -82,7 +82,8 @@ fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> 
 /// What makes up the identity of a run cannot change under it.
 fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
     let (old, new) = (before.to_json(), after.to_json());
-    let fixed = ["model", "norm", "activation", "loss", "dtype", "batch_size", "seed", "data", "batch_norm"];
+    let fixed =
+        ["model", "norm", "activation", "loss", "dtype", "batch_size", "seed", "data", "batch_norm", "weight_norm"];
     for key in fixed {
         if old[key] != new[key] {
             return Err(Error::input(format!("{key} cannot change when a run is resumed"))
@@ -199,7 +200,7 @@ fn follow(
         config.data.source,
         grouped(experiment.dataset.train.len() as u64),
         grouped(experiment.dataset.test.len() as u64),
-        config.norm.word(),
+        config.norm,
     );
     let mut watcher = Watcher::new(output, about, config.epochs, interrupted);
     let outcome = train(experiment, dir, resume, &mut watcher);

@@ -143,7 +143,7 @@ impl Given {
         Feed {
             parameters: &self.state.parameters,
             buffers: &self.state.buffers,
-            // Statistics of a batch are two tensors a layer, as the running ones are; which numbers costs the same.
+            // Statistics of a batch are shaped as the running ones are; which numbers costs the same.
             frozen: &self.state.buffers,
             direction: &self.direction,
             kept: &self.kept,

@@ -84,14 +84,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Everything but the network and the program as it is unless said otherwise: no norm, 128 images or 32 texts at once
+    /// Everything but the network and the program as it is unless said otherwise: no norm but a
+    /// transformer's, 128 images or 32 texts at once
     /// in the shape that the network is usually shown, f32, seed 0.
     pub fn new(model: ModelSpec, what: What) -> Settings {
         Settings {
             input: usual_input(&model),
             batch_size: if model.name == TRANSFORMER { 32 } else { 128 },
+            norm: if model.name == TRANSFORMER { NormKind::Layer } else { NormKind::None },
             model,
-            norm: NormKind::None,
             what,
             repeated: false,
             block: None,

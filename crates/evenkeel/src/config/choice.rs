@@ -76,12 +76,14 @@ macro_rules! choices {
 }
 
 choices! {
-    /// The layer that normalises activations, as far as the network has one.
-    NormKind "norm" {
-        /// No normalisation.
+    /// What layers make of their weights before they use them.
+    WeightNorm "weight norm" {
+        /// Nothing.
         None = "none",
-        /// Batch normalisation.
-        Batch = "batch",
+        /// A learned length and a direction for each unit: weight normalisation (Salimans and Kingma 2016).
+        Normalized = "normalized",
+        /// Mean 0 and deviation 1 for each unit: weight standardisation (Qiao et al. 2019).
+        Standardized = "standardized",
     }
 
     /// Which statistics a normalisation layer uses while something is measured.

@@ -28,14 +28,16 @@ mod excerpt;
 mod fault;
 mod lookup;
 mod model;
+mod norm;
 mod resolve;
 mod setting;
 mod size;
 mod table;
 mod write;
 
-pub use choice::{Activation, Initialization, Loss, NormKind, NormMode, OptimizerKind, Precision, ScheduleKind};
+pub use choice::{Activation, Initialization, Loss, NormMode, OptimizerKind, Precision, ScheduleKind, WeightNorm};
 pub use model::{MODELS, ModelSpec};
+pub use norm::NormKind;
 pub use resolve::Override;
 pub use setting::Kind;
 pub use size::Size;

@@ -1,6 +1,7 @@
 //! Which network of the zoo is meant: `mlp`, `mlp:512-512`, `resnet20`, ...
 
 use super::fault::{Fault, Shown};
+use super::norm::NormKind;
 use crate::{Error, nearest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -43,6 +44,11 @@ impl ModelSpec {
     /// Whether hidden widths may be chosen for this network.
     pub fn takes_widths(&self) -> bool {
         WITH_WIDTHS.contains(&self.name)
+    }
+
+    /// The normalization layers that the network has where nobody says otherwise.
+    pub fn usual_norm(&self) -> NormKind {
+        if self.name == "transformer" { NormKind::Layer } else { NormKind::Batch }
     }
 
     /// Reads a model string, as [`FromStr`] does, with what a marked excerpt needs.

@@ -105,6 +105,7 @@ impl Config {
             resolver.flag(given)?;
         }
         resolver.check_together()?;
+        resolver.complete();
         Ok(resolver.config)
     }
 }
@@ -169,6 +170,13 @@ impl<'a> Resolver<'a> {
         (key.read)(&mut self.config, value, key).map_err(|fault| place.error(fault))?;
         self.history.push((key, place));
         Ok(())
+    }
+
+    /// Defaults that depend on other settings.
+    fn complete(&mut self) {
+        if !self.history.iter().any(|(key, _)| key.path == "norm") {
+            self.config.norm = self.config.model.usual_norm();
+        }
     }
 
     /// What no setting can know alone.

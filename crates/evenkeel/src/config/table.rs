@@ -3,6 +3,7 @@
 use super::choice::*;
 use super::fault::Fault;
 use super::model::ModelSpec;
+use super::norm::NormKind;
 use super::setting::{Kind, Range, Setting, range};
 use super::size::Size;
 use serde::Serialize;
@@ -149,8 +150,10 @@ settings! {
         seed: u64 = 0;
         /// Network of the zoo, with its sizes where it has them: mlp, mlp:512-512, deep-linear, deep-linear:64-64, vgg11, resnet20 (32, 44, 56, 110), transformer, transformer:4-128-4-64 (layers, width, heads, tokens).
         model: ModelSpec = ModelSpec::default();
-        /// Normalization layers of the network.
+        /// Normalization layers of the network; group and improved-group take a number of groups, as in group:8. Left out for a transformer: layer.
         norm: NormKind = NormKind::Batch;
+        /// What layers make of their weights: normalized to a learned length, or standardized (all but the last layer).
+        weight_norm: WeightNorm = WeightNorm::None;
         /// Function between the layers of an mlp; deep-linear has none, the others have relu.
         activation: Activation = Activation::Relu;
         /// How weights are drawn before the first step.
@@ -205,11 +208,15 @@ settings! {
         final_fraction: f64 = 0.0, [at least 0 and at most 1];
     }
 
-    /// Constants of the batch normalization layers.
+    /// Normalization layers that keep statistics over the batch: batch, mean-only, l1, l2, linf and improved-group.
     batch_norm: BatchNormConfig {
         /// Weight of the new value in the running statistics, as in PyTorch.
         momentum: f64 = 0.1, [at least 0 and at most 1];
-        /// What is added to the variance before its root is taken.
+        /// Running statistics are the plain mean over all steps so far, whatever the momentum.
+        cumulative: bool = false;
+        /// Samples that share their statistics, where that is not the whole batch: ghost batches, which must divide it.
+        ghost: Option<usize> = None, [at least 2];
+        /// What every normalization layer adds to the variance before its root is taken, or to what else it divides by.
         epsilon: f64 = 1e-5, [above 0];
     }
 

@@ -146,14 +146,8 @@ pub(super) struct Chunk<'g> {
 fn statistics(network: &Network, samples: Batch, noise: Option<Noise>) -> Result<(Batch, Runner)> {
     let graph = Graph::new();
     let traced = network.trace_with(&graph, samples.len(), NormMode::Batch, noise.is_some())?;
-    let outputs: Vec<(String, Var<'_>)> = traced
-        .cx
-        .statistics()
-        .into_iter()
-        .flat_map(|layer| {
-            [(format!("{}.mean", layer.path), layer.mean), (format!("{}.variance", layer.path), layer.variance)]
-        })
-        .collect();
+    let outputs: Vec<(String, Var<'_>)> =
+        traced.cx.statistics().into_iter().map(|statistic| (statistic.path, statistic.value)).collect();
     let mut runner = Runner::new(&graph, &outputs, &Build::default())?;
     runner.set_noise(noise.unwrap_or_default());
     Ok((samples, runner))

@@ -23,21 +23,19 @@ impl Model for Mlp {
         let mut x = x.flatten();
         for (index, &width) in self.widths.iter().enumerate() {
             let number = index + 1;
-            x = self.layer(cx, &format!("fc{number}"), x, width);
+            let name = format!("fc{number}");
+            x = match self.activation {
+                Some(_) => cx.linear(&name, x, width),
+                None => cx.linear_without_bias(&name, x, width),
+            };
             x = cx.normalize(self.norm, &format!("norm{number}"), x);
             if let Some(activation) = self.activation {
                 x = activate(activation, x);
             }
         }
-        self.layer(cx, "head", x, self.classes)
-    }
-}
-
-impl Mlp {
-    fn layer<'g>(&self, cx: &Context<'g>, name: &str, x: Var<'g>, width: usize) -> Var<'g> {
         match self.activation {
-            Some(_) => cx.linear(name, x, width),
-            None => cx.linear_without_bias(name, x, width),
+            Some(_) => cx.head("head", x, self.classes),
+            None => cx.head_without_bias("head", x, self.classes),
         }
     }
 }

@@ -62,8 +62,10 @@ pub fn build(spec: &ModelSpec, norm: NormKind, activation: Activation, classes: 
     match spec.name {
         "transformer" => {
             let size = match spec.widths[..] {
-                [layers, width, heads, context] => Transformer { layers, width, heads, context, vocabulary: classes },
-                _ => Transformer { vocabulary: classes, ..Transformer::default() },
+                [layers, width, heads, context] => {
+                    Transformer { layers, width, heads, context, vocabulary: classes, norm }
+                }
+                _ => Transformer { vocabulary: classes, norm, ..Transformer::default() },
             };
             Box::new(size)
         }

@@ -27,7 +27,7 @@ impl Model for ResNet {
                 x = self.block(cx, x, width, stride);
             }
         }
-        cx.linear("head", x.mean(&[1, 2]), self.classes)
+        cx.head("head", x.mean(&[1, 2]), self.classes)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A decoder-only transformer (Radford et al. 2019, section 2.3: layer norm before each part and after the last).
 
 use crate::Error;
+use crate::config::NormKind;
 use crate::nn::{Context, Initial, Model, Reads};
 use evenkeel_graph::Var;
 
@@ -22,6 +23,9 @@ pub struct Transformer {
     pub context: usize,
     /// How many tokens there are.
     pub vocabulary: usize,
+    /// The layer before each part and after the last, over the channels of one position: layer, rms, group or none. What goes
+    /// over positions is refused, since a position must not know those that follow it.
+    pub norm: NormKind,
 }
 
 /// Standard deviation of the embeddings at first, as in GPT-2.
@@ -30,7 +34,7 @@ const DEVIATION: f64 = 0.02;
 impl Default for Transformer {
     /// 4 layers of width 128 with 4 heads, over 64 of 65 characters: the size of Tiny Shakespeare.
     fn default() -> Self {
-        Transformer { layers: 4, width: 128, heads: 4, context: 64, vocabulary: 65 }
+        Transformer { layers: 4, width: 128, heads: 4, context: 64, vocabulary: 65, norm: NormKind::Layer }
     }
 }
 
@@ -54,14 +58,34 @@ impl Model for Transformer {
         };
         for layer in 0..self.layers {
             let _scope = cx.scope(&format!("blocks.{layer}"));
-            x = x + cx.self_attention("attention", cx.layer_norm("norm1", x), self.heads, true);
-            let inner = cx.linear_last("fc1", cx.layer_norm("norm2", x), 4 * self.width).gelu();
+            x = x + cx.self_attention("attention", self.normalize(cx, "norm1", x), self.heads, true);
+            let inner = cx.linear_last("fc1", self.normalize(cx, "norm2", x), 4 * self.width).gelu();
             x = x + cx.linear_last("fc2", inner, self.width);
         }
-        cx.linear_last("head", cx.layer_norm("norm", x), self.vocabulary)
+        cx.head_last("head", self.normalize(cx, "norm", x), self.vocabulary)
     }
 
     fn reads(&self) -> Reads {
         Reads::Tokens
+    }
+}
+
+impl Transformer {
+    /// The norm of each position by itself.
+    fn normalize<'g>(&self, cx: &Context<'g>, name: &str, x: Var<'g>) -> Var<'g> {
+        let shape = x.shape();
+        if self.norm.is_over_batch() || self.norm == NormKind::Instance {
+            cx.fail(
+                Error::input(format!(
+                    "a transformer cannot have norm {}: a position would know those that follow it",
+                    self.norm
+                ))
+                .detail("layer", cx.graph().path(name))
+                .detail("expected", "a norm over the channels of one position: layer, rms, group or none")
+                .hint("leave `--norm` out to take layer"),
+            );
+            return x;
+        }
+        cx.normalize(self.norm, name, x.reshape([shape[0] * shape[1], self.width])).reshape(shape)
     }
 }

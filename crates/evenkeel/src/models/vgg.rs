@@ -42,6 +42,6 @@ impl Model for Vgg11 {
                     .hint("use `--model resnet20` or `--model mlp`"),
             );
         }
-        cx.linear("head", x, self.classes)
+        cx.head("head", x, self.classes)
     }
 }

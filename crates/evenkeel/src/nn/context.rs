@@ -1,11 +1,11 @@
 //! Parameters, buffers and settings, asked for by name while a network is traced.
 
-use crate::config::NormMode;
+use crate::config::{NormMode, WeightNorm};
 use evenkeel_graph::{DType, Graph, Scope, Shape, Var};
 use std::cell::RefCell;
 
 /// What a parameter starts as.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Initial {
     /// The same number everywhere.
     Constant(f64),
@@ -18,6 +18,8 @@ pub enum Initial {
         /// Outputs that one input goes to.
         fan_out: usize,
     },
+    /// The Euclidean length of each unit's numbers in another parameter, `[.., units]`, as that starts.
+    Lengths(Box<ParameterInfo>),
 }
 
 /// A parameter of a network.
@@ -42,32 +44,43 @@ pub struct BufferInfo {
     pub initial: f64,
 }
 
-/// How normalization layers take their statistics and keep them.
+/// How normalization layers take their statistics and keep them, and what layers make of their weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormSettings {
     /// Where the statistics come from; never switched silently.
     pub mode: NormMode,
     /// Weight of the new value in the running statistics.
     pub momentum: f64,
-    /// Added to the variance before its root is taken.
+    /// Added to the variance before its root is taken, or to what else activations are divided by.
     pub epsilon: f64,
+    /// Samples in a ghost batch of batch normalization; without a number, the batch is one.
+    pub ghost: Option<usize>,
+    /// Whether running statistics are the plain mean over all batches so far, whatever the momentum.
+    pub cumulative: bool,
+    /// What layers make of their weights.
+    pub weights: WeightNorm,
 }
 
 impl Default for NormSettings {
     fn default() -> Self {
-        NormSettings { mode: NormMode::Batch, momentum: 0.1, epsilon: 1e-5 }
+        NormSettings {
+            mode: NormMode::Batch,
+            momentum: 0.1,
+            epsilon: 1e-5,
+            ghost: None,
+            cumulative: false,
+            weights: WeightNorm::None,
+        }
     }
 }
 
-/// The statistics a normalization layer took from its batch.
+/// A statistic that a normalization layer took from its batch.
 #[derive(Clone, Debug)]
-pub struct BatchStatistics<'g> {
-    /// The layer's path.
+pub struct BatchStatistic<'g> {
+    /// The layer's path and what it is: `mean`, `variance` (biased, where the layer's scale is) or `norm`.
     pub path: String,
-    /// Mean of each channel.
-    pub mean: Var<'g>,
-    /// Biased variance of each channel.
-    pub variance: Var<'g>,
+    /// A number a channel.
+    pub value: Var<'g>,
 }
 
 /// What a network is traced in.
@@ -78,7 +91,7 @@ pub struct Context<'g> {
     noisy: bool,
     parameters: RefCell<Vec<(ParameterInfo, Var<'g>)>>,
     buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
-    statistics: RefCell<Vec<BatchStatistics<'g>>>,
+    statistics: RefCell<Vec<BatchStatistic<'g>>>,
     problem: RefCell<Option<crate::Error>>,
 }
 
@@ -166,15 +179,18 @@ impl<'g> Context<'g> {
     }
 
     /// Statistics of a named batch, given to the program as constants ([`NormMode::Frozen`]).
-    pub(crate) fn frozen(&self, name: &str, channels: usize) -> Var<'g> {
-        self.graph.input(format!("frozen/{}", self.graph.path(name)), [channels], self.dtype)
+    pub(crate) fn frozen(&self, name: &str, shape: Shape) -> Var<'g> {
+        self.graph.input(format!("frozen/{}", self.graph.path(name)), shape, self.dtype)
     }
 
-    /// Makes the statistics of this batch known to whoever asks for them.
-    pub(crate) fn record_statistics(&self, mean: Var<'g>, variance: Var<'g>) {
-        let path = self.graph.path("");
-        let path = path.trim_end_matches('.').to_string();
-        self.statistics.borrow_mut().push(BatchStatistics { path, mean, variance });
+    /// Makes a statistic of this batch known to whoever asks for it; in the order in which [`Context::frozen`] asks.
+    pub(crate) fn record_statistic(&self, name: &str, value: Var<'g>) {
+        self.statistics.borrow_mut().push(BatchStatistic { path: self.graph.path(name), value });
+    }
+
+    /// The path of the current place, for messages.
+    pub(crate) fn place(&self) -> String {
+        self.graph.path("").trim_end_matches('.').to_string()
     }
 
     /// Remembers the first thing that is wrong with the network.
@@ -204,7 +220,7 @@ impl<'g> Context<'g> {
     }
 
     /// The statistics that normalization layers took from this batch, in order.
-    pub fn statistics(&self) -> Vec<BatchStatistics<'g>> {
+    pub fn statistics(&self) -> Vec<BatchStatistic<'g>> {
         self.statistics.borrow().clone()
     }
 }

@@ -10,10 +10,12 @@ mod dropout;
 mod embedding;
 mod linear;
 mod recurrent;
+mod weight;
 
+pub use crate::norm::{BatchAxes, Deviation, GroupForm, ImprovedGroup};
 pub use activation::activate;
 pub use attention::attention;
-pub use context::{BatchStatistics, BufferInfo, Context, Initial, NormSettings, ParameterInfo};
+pub use context::{BatchStatistic, BufferInfo, Context, Initial, NormSettings, ParameterInfo};
 
 use evenkeel_graph::Var;
 

@@ -63,7 +63,7 @@ impl<'g> Context<'g> {
         };
         let width = gates * hidden;
         let weight = |name: &str, inputs: usize| {
-            self.param(name, [inputs, width], Initial::Weight { fan_in: inputs, fan_out: hidden })
+            self.weight(name, [inputs, width], Initial::Weight { fan_in: inputs, fan_out: hidden })
         };
         let (weight_ih, weight_hh) = (weight("weight_ih", channels), weight("weight_hh", hidden));
         let [bias_ih, bias_hh] = ["bias_ih", "bias_hh"].map(|name| self.param(name, [width], Initial::Constant(0.0)));

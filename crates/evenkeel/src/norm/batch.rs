@@ -1,8 +1,9 @@
-//! Batch normalization with its three modes.
+//! Layers whose statistics go over the batch, with its three modes.
 
+use super::standardize::{Over, Power, Scale, Standardization};
 use crate::Error;
 use crate::config::NormMode;
-use crate::nn::{Context, Initial};
+use crate::nn::Context;
 use evenkeel_graph::Var;
 
 impl<'g> Context<'g> {
@@ -12,49 +13,85 @@ impl<'g> Context<'g> {
     /// over all samples and positions; σ² is the biased variance.
     ///
     /// * input and output: `[N, H, W, C]` or `[N, C]`
-    /// * [`NormMode::Batch`]: μ, σ² of this batch, differentiated through. The running statistics become
-    ///   r ← (1 − m) r + m · value, with the unbiased variance m/(m−1) · σ², as in PyTorch; they are outputs of the
-    ///   program, and a program that does not ask for them does not compute them.
+    /// * [`NormMode::Batch`]: μ, σ² of this batch, differentiated through, or of ghost batches (Hoffer, Hubara, Soudry 2017, arXiv
+    ///   1705.08741). The running statistics become r ← (1 − m) r + m · value, with the unbiased variance m/(m−1) · σ², as in
+    ///   PyTorch; ghost batches contribute their mean.
     /// * [`NormMode::Running`]: the running statistics, constants.
     /// * [`NormMode::Frozen`]: the statistics of a named batch, constants.
     ///
-    /// A batch with one value a channel has no variance: the network is refused in [`NormMode::Batch`].
+    /// A batch with one value a channel has no variance: the network is refused in [`NormMode::Batch`]. So is a batch that
+    /// ghost batches do not divide.
     ///
     /// Source: Ioffe, Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2.
     pub fn batch_norm(&self, name: &str, x: Var<'g>) -> Var<'g> {
+        self.over_batch("batch normalization", name, x, Scale::Deviation)
+    }
+
+    /// Mean-only batch normalization: y = x − μ + β, with μ as in [`Context::batch_norm`].
+    ///
+    /// Meant to follow layers with weight normalization, which fixes the scale.
+    ///
+    /// Source: Salimans, Kingma 2016, arXiv 1602.07868, section 4.
+    pub fn mean_only_batch_norm(&self, name: &str, x: Var<'g>) -> Var<'g> {
+        self.over_batch("mean-only batch normalization", name, x, Scale::Nothing)
+    }
+
+    /// ℓ₁ normalization over the batch: y = γ · (x − μ) / (N + ε) + β, where N is the mean of |x| before the mean is subtracted.
+    ///
+    /// Shapes and modes as in [`Context::batch_norm`]; running statistics of μ and N.
+    ///
+    /// Source: Santurkar, Tsipras, Ilyas, Madry 2018, arXiv 1805.11604, section 3.3.
+    pub fn l1_norm(&self, name: &str, x: Var<'g>) -> Var<'g> {
+        self.over_batch("l1 normalization", name, x, Scale::Power(Power::One))
+    }
+
+    /// ℓ₂ normalization over the batch: as [`Context::l1_norm`], with the root of the mean square before the mean is subtracted.
+    pub fn l2_norm(&self, name: &str, x: Var<'g>) -> Var<'g> {
+        self.over_batch("l2 normalization", name, x, Scale::Power(Power::Two))
+    }
+
+    /// ℓ∞ normalization over the batch: as [`Context::l1_norm`], with the largest |x| before the mean is subtracted. Its derivative is
+    /// shared equally by equal largest elements.
+    pub fn linf_norm(&self, name: &str, x: Var<'g>) -> Var<'g> {
+        self.over_batch("linf normalization", name, x, Scale::Power(Power::Infinity))
+    }
+
+    fn over_batch(&self, noun: &str, name: &str, x: Var<'g>, scale: Scale) -> Var<'g> {
         let _scope = self.scope(name);
-        let shape = x.shape();
-        let channels = shape.last().copied().unwrap_or(0);
-        let axes: Vec<usize> = (0..shape.len().saturating_sub(1)).collect();
-        let count = shape.elements().checked_div(channels).unwrap_or(0);
-        let settings = self.norm();
-        let running_mean = self.buffer("running_mean", [channels], 0.0);
-        let running_var = self.buffer("running_var", [channels], 1.0);
-        let (centered, variance) = match settings.mode {
-            NormMode::Batch => {
-                if count < 2 {
+        let over = self.batches(noun, x);
+        let how = Standardization { over, centered: true, scale };
+        if self.norm().mode == NormMode::Batch {
+            self.needs_two(
+                noun,
+                "channel",
+                over,
+                &x.shape(),
+                "use more samples, or the running statistics (norm mode `running`)",
+            );
+        }
+        let moments = self.kept_moments(how, x);
+        let (centered, factor) = how.parts(x, moments, self.norm().epsilon);
+        self.scale_and_shift(centered, factor, true)
+    }
+
+    /// The batch as a whole, or its ghost batches.
+    fn batches(&self, noun: &str, x: Var<'g>) -> Over {
+        let samples = x.shape().first().copied().unwrap_or(0);
+        match self.norm().ghost {
+            Some(size) if self.norm().mode == NormMode::Batch && size != samples => {
+                if size == 0 || samples % size != 0 {
                     self.fail(
-                        Error::input("batch normalization needs more than one value per channel")
-                            .detail("layer", self.graph().path("").trim_end_matches('.'))
-                            .detail("got", format!("a batch of shape {shape}"))
-                            .hint("use more samples, or the running statistics (norm mode `running`)"),
+                        Error::input(format!("the ghost batches of {noun} do not divide the batch"))
+                            .detail("layer", self.place())
+                            .detail("expected", format!("a multiple of {size} samples"))
+                            .detail("got", samples)
+                            .hint("change `batch_norm.ghost`, or the number of samples"),
                     );
+                    return Over::Batch;
                 }
-                let mean = x.mean(&axes);
-                let centered = x - mean;
-                let variance = centered.square().mean(&axes);
-                let old = 1.0 - settings.momentum;
-                let unbiased = variance * (settings.momentum * count as f64 / (count.max(2) - 1) as f64);
-                self.update_buffer("running_mean", running_mean * old + mean * settings.momentum);
-                self.update_buffer("running_var", running_var * old + unbiased);
-                self.record_statistics(mean, variance);
-                (centered, variance)
+                Over::Ghosts(size)
             }
-            NormMode::Running => (x - running_mean, running_var),
-            NormMode::Frozen => (x - self.frozen("mean", channels), self.frozen("variance", channels)),
-        };
-        let weight = self.param("weight", [channels], Initial::Constant(1.0));
-        let bias = self.param("bias", [channels], Initial::Constant(0.0));
-        centered * ((variance + settings.epsilon).rsqrt() * weight) + bias
+            _ => Over::Batch,
+        }
     }
 }

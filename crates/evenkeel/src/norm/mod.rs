@@ -1,7 +1,16 @@
 //! Normalization layers.
+//!
+//! Each is a setting of `standardize` (which activations share their statistics, what they are divided by); `statistics` keeps those
+//! that go over the batch. Where to start reading: `batch` and `sample`.
 
 mod batch;
-mod layer;
+mod improved_group;
+mod sample;
+mod standardize;
+mod statistics;
+
+pub use improved_group::{BatchAxes, Deviation, GroupForm, ImprovedGroup};
+pub(crate) use standardize::root;
 
 use crate::config::NormKind;
 use crate::nn::Context;
@@ -13,6 +22,17 @@ impl<'g> Context<'g> {
         match kind {
             NormKind::None => x,
             NormKind::Batch => self.batch_norm(name, x),
+            NormKind::MeanOnly => self.mean_only_batch_norm(name, x),
+            NormKind::Layer => self.layer_norm(name, x),
+            NormKind::Group(groups) => self.group_norm(name, x, groups),
+            NormKind::Instance => self.instance_norm(name, x),
+            NormKind::Rms => self.rms_norm(name, x),
+            NormKind::L1 => self.l1_norm(name, x),
+            NormKind::L2 => self.l2_norm(name, x),
+            NormKind::Linf => self.linf_norm(name, x),
+            NormKind::ImprovedGroup(groups) => {
+                self.improved_group_norm(name, x, ImprovedGroup { groups, ..ImprovedGroup::default() })
+            }
         }
     }
 }

@@ -1,0 +1,116 @@
+//! Improved group normalization.
+
+use super::standardize::{Over, Scale, Standardization};
+use crate::config::NormMode;
+use crate::nn::{Context, Initial};
+use evenkeel_graph::Var;
+
+/// In which order activations are standardized over groups and over the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupForm {
+    /// The batch standardizes what the groups give.
+    #[default]
+    GroupFirst,
+    /// The groups standardize what the batch gives.
+    BatchFirst,
+    /// Both standardize the input.
+    Parallel,
+}
+
+/// Which activations share their statistics over the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchAxes {
+    /// Those of a channel, at all positions of all samples.
+    #[default]
+    SamplesAndPositions,
+    /// Those of a channel at one position, in all samples, as in the authors' code.
+    Samples,
+}
+
+/// What deviations are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deviation {
+    /// s + ε, with the unbiased variance s², as in the authors' code.
+    #[default]
+    Sample,
+    /// √(σ² + ε), with the biased variance, as in group and batch normalization elsewhere.
+    Population,
+}
+
+/// The choices of an improved group normalization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImprovedGroup {
+    /// The order.
+    pub form: GroupForm,
+    /// Groups of channels; without a number as in [`Context::group_norm`].
+    pub groups: Option<usize>,
+    /// What the batch's statistics are taken over.
+    pub axes: BatchAxes,
+    /// What both divide by.
+    pub deviation: Deviation,
+}
+
+impl<'g> Context<'g> {
+    /// Improved group normalization: group normalization g, blended by a learned gate with a standardization b over the batch.
+    ///
+    /// y = γ · (σ(λ) · g + (1 − σ(λ)) · b) + β, with one λ (`lambda`, 1 at first) a layer and one γ (`weight`), β (`bias`) a
+    /// channel. By form, g = G(x) and b = B(g); or b = B(x) and g = G(b); or g = G(x) and b = B(x).
+    ///
+    /// * input and output: `[N, H, W, C]` or `[N, C]`; the groups must divide `C`
+    /// * statistics over the batch follow the norm mode, as in [`Context::batch_norm`]; the paper keeps none, which is what
+    ///   [`NormMode::Batch`] gives. A batch of one sample has none: it is group normalization alone, and running statistics stay.
+    /// * cost: one more pass over the activations than group normalization
+    ///
+    /// Source: Gunawan, Yin, Zhang 2022, arXiv 2207.01972, and the authors' code.
+    pub fn improved_group_norm(&self, name: &str, x: Var<'g>, choices: ImprovedGroup) -> Var<'g> {
+        let _scope = self.scope(name);
+        let scale = match choices.deviation {
+            Deviation::Sample => Scale::SampleDeviation,
+            Deviation::Population => Scale::Deviation,
+        };
+        let groups = Standardization {
+            over: self.grouped("improved group normalization", x, choices.groups),
+            centered: true,
+            scale,
+        };
+        let over = match choices.axes {
+            BatchAxes::SamplesAndPositions => Over::Batch,
+            BatchAxes::Samples => Over::Samples,
+        };
+        let batch = Standardization { over, centered: true, scale };
+        let (group_of, batch_of) = (|x| groups.of(x, self.norm().epsilon), |x| self.over_samples(batch, x));
+        let (by_group, by_batch) = match choices.form {
+            GroupForm::GroupFirst => {
+                let by_group = group_of(x);
+                (by_group, batch_of(by_group).unwrap_or(by_group))
+            }
+            GroupForm::Parallel => {
+                let by_group = group_of(x);
+                (by_group, batch_of(x).unwrap_or(by_group))
+            }
+            GroupForm::BatchFirst => {
+                let by_batch = batch_of(x);
+                let by_group = group_of(by_batch.unwrap_or(x));
+                (by_group, by_batch.unwrap_or(by_group))
+            }
+        };
+        let share = self.param("lambda", [1], Initial::Constant(1.0)).sigmoid();
+        let blend = by_batch + share * (by_group - by_batch);
+        let channels = x.shape().last().copied().unwrap_or(0);
+        let weight = self.param("weight", [channels], Initial::Constant(1.0));
+        blend * weight + self.param("bias", [channels], Initial::Constant(0.0))
+    }
+
+    /// `x` standardized over the batch by norm mode; nothing where the batch is one sample.
+    fn over_samples(&self, how: Standardization, x: Var<'g>) -> Option<Var<'g>> {
+        let alone = self.norm().mode == NormMode::Batch && x.shape().first().is_none_or(|samples| *samples < 2);
+        if alone {
+            // What a network keeps does not depend on its batch.
+            self.running(how, &x.shape());
+            return None;
+        }
+        let moments = self.kept_moments(how, x);
+        let (centered, factor) = how.parts(x, moments, self.norm().epsilon);
+        Some(factor.map_or(centered, |factor| centered * factor))
+    }
+}
