@@ -68,7 +68,7 @@ pub(crate) struct Train {
     /// Network of the zoo, see `evenkeel models`
     #[arg(long, value_name = "SPEC")]
     pub(crate) model: Option<String>,
-    /// Normalization: none or batch
+    /// Normalization: none, batch, mean-only, layer, group[:G], instance, rms, l1, l2, linf or improved-group[:G]
     #[arg(long, value_name = "NORM")]
     pub(crate) norm: Option<String>,
     /// Optimizer: sgd
@@ -177,7 +177,7 @@ pub(crate) struct Bench {
     /// Samples at once [default: 128, transformer: 32]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) batch_size: Option<String>,
-    /// Normalization: none or batch [default: batch]
+    /// Normalization, as in `evenkeel train` [default: batch; transformer: layer]
     #[arg(long, value_name = "NORM")]
     pub(crate) norm: Option<String>,
     /// One sample's shape, e.g. 28x28x1, or 64 tokens [default: what the network is usually shown]
