@@ -5,7 +5,7 @@ use crate::chain::reads_after;
 use crate::error::{Error, Result};
 use crate::fuse::{Fusion, Product, Task, base_of};
 use crate::kernel::conv::{self, ConvShape};
-use crate::kernel::matmul::MatMul;
+use crate::kernel::matmul::{self, MatMul};
 use crate::kernel::movement::{Gather, Movement, Strided};
 use crate::loops::{Loop, OutputKind};
 use crate::operand;
@@ -15,6 +15,9 @@ use crate::recompute;
 use evenkeel_graph::op::{Constant, Convolution, Distribution, Op, Window};
 use evenkeel_graph::{DType, Function, Node, Tensor};
 use std::sync::Arc;
+
+/// From so many numbers on, a pointwise convolution's weights have their gradient from a matrix product.
+const WIDE_WEIGHT: usize = 256 * 512;
 
 /// How a program is compiled.
 #[derive(Clone, Debug)]
@@ -195,7 +198,13 @@ fn kernel(node: &Node, nodes: &[Node]) -> (Kernel, usize) {
         Op::Random(distribution) => (Kernel::Random(*distribution), 0),
         Op::Conv(geometry) => convolution(Direction::Forward, geometry, node.dtype),
         Op::ConvInputGradient(geometry) => convolution(Direction::InputGradient, geometry, node.dtype),
-        Op::ConvWeightGradient(geometry) => convolution(Direction::WeightGradient, geometry, node.dtype),
+        Op::ConvWeightGradient(geometry) => match pointwise_product(geometry) {
+            Some(product) => {
+                let scratch = product.scratch_elements(node.dtype.bytes());
+                (Kernel::MatMul(product), scratch)
+            }
+            None => convolution(Direction::WeightGradient, geometry, node.dtype),
+        },
         Op::ArgMax => (Kernel::ArgMax { columns: columns() }, 0),
         Op::WindowSum(window) => (Kernel::WindowSum(window.clone()), 0),
         Op::WindowSpread(window) => (Kernel::WindowSpread(window.clone()), 0),
@@ -205,6 +214,23 @@ fn kernel(node: &Node, nodes: &[Node]) -> (Kernel, usize) {
         // All that is left over: elementwise nodes and moves are loops, inputs and reshapes are no steps.
         _ => (Kernel::LogSumExp { columns: columns() }, 0),
     }
+}
+
+/// The weight gradient of a pointwise convolution as the product xᵀ · g over all pixels, where that is the faster: with
+/// weights too many for bands it runs at 1.3 to 1.4 times the speed, with fewer a little slower.
+fn pointwise_product(geometry: &Convolution) -> Option<MatMul> {
+    let Convolution { input: [batch, height, width, inputs], weight: [.., outputs], .. } = *geometry;
+    let pointwise = Convolution { stride: [1, 1], padding: [[0, 0], [0, 0]], groups: 1, ..geometry.clone() };
+    let wide = inputs.saturating_mul(outputs) >= WIDE_WEIGHT;
+    (wide && geometry.weight[..2] == [1, 1] && pointwise == *geometry).then(|| MatMul {
+        batch: vec![],
+        m: inputs,
+        k: batch * height * width,
+        n: outputs,
+        lhs: matmul::Layout { row: 1, column: inputs, ..matmul::Layout::default() },
+        rhs: matmul::Layout { row: outputs, column: 1, ..matmul::Layout::default() },
+        result: matmul::Layout { row: outputs, column: 1, ..matmul::Layout::default() },
+    })
 }
 
 /// Slices of a shape that a gather along `axis` takes.
