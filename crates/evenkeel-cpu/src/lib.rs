@@ -35,6 +35,7 @@ mod inspect;
 pub mod kernel;
 mod loops;
 mod operand;
+mod order;
 mod plan;
 mod profile;
 mod program;
