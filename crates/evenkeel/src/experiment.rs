@@ -1,12 +1,14 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
+use crate::batch::Batch;
 use crate::config::{Config, NormMode, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
-use crate::network::{Batch, Network, State};
+use crate::network::{Network, State};
 use crate::nn::{NormSettings, Reads};
+use crate::optim::{self, Optimizer};
 use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
-use crate::train::take_batch;
+use crate::train::optimizer_names;
 use crate::{Error, ErrorKind, Result, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
 use std::time::Instant;
@@ -100,7 +102,7 @@ impl Experiment {
                 .hint("take fewer, or all of them; a run with data.limit has only so many"));
         }
         let indices: Vec<u32> = (0..count as u32).collect();
-        take_batch(&self.dataset, &self.dataset.train, &indices, &self.network)
+        Batch::some_of(&self.dataset, &self.dataset.train, &indices, self.network.dtype())
     }
 
     /// Samples that a measurement during training is taken over: `measure.samples`, or all when there are fewer.
@@ -122,17 +124,26 @@ impl Experiment {
         })
     }
 
-    /// The optimiser's velocities of a checkpoint.
+    /// The rule that turns gradients into steps.
+    pub fn optimizer(&self) -> Box<dyn Optimizer> {
+        optim::of_config(&self.config.optimizer)
+    }
+
+    /// What the optimiser keeps, of a checkpoint, in the order of [`crate::train::Trainer::optimizer_state`].
     ///
     /// # Errors
     /// As [`Experiment::state_of`].
-    pub fn velocities_of(&self, checkpoint: &Checkpoint) -> Result<Vec<Tensor>> {
-        let velocities = self.network.parameters().iter().map(|info| (&info.path, &info.shape));
-        pick(&checkpoint.optimizer, velocities, self.network.dtype(), "velocity")
+    pub fn optimizer_state_of(&self, checkpoint: &Checkpoint) -> Result<Vec<Tensor>> {
+        let optimizer = self.optimizer();
+        let names = optimizer_names(&self.network, &*optimizer);
+        let infos = self.network.parameters().iter();
+        let shapes = infos.flat_map(|info| optimizer.slots(&info.path).iter().map(|_| &info.shape));
+        pick(&checkpoint.optimizer, names.iter().zip(shapes), self.network.dtype(), "number of the optimizer")
     }
 
-    /// A checkpoint's tensors by name.
-    pub fn checkpoint(&self, state: &State, velocities: &[Tensor], rest: serde_json::Value) -> Checkpoint {
+    /// A checkpoint's tensors by name; `optimizer` as [`Experiment::optimizer_state_of`] gives it.
+    pub fn checkpoint(&self, state: &State, optimizer: &[Tensor], rest: serde_json::Value) -> Checkpoint {
+        let kept = optimizer_names(&self.network, &*self.optimizer());
         let names = |infos: &mut dyn Iterator<Item = &String>, tensors: &[Tensor]| {
             infos.zip(tensors).map(|(name, tensor)| named(name, tensor)).collect::<Vec<_>>()
         };
@@ -140,7 +151,7 @@ impl Experiment {
         Checkpoint {
             parameters: names(&mut parameters(), &state.parameters),
             buffers: names(&mut self.network.buffers().iter().map(|info| &info.path), &state.buffers),
-            optimizer: names(&mut parameters(), velocities),
+            optimizer: names(&mut kept.iter(), optimizer),
             state: rest,
         }
     }

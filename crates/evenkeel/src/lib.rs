@@ -18,6 +18,7 @@
 //!
 //! Where to start reading: [`models`] (what networks look like), `train::step` (how a step is built), [`curvature`].
 
+mod batch;
 pub mod bench;
 pub mod config;
 pub mod curvature;
@@ -32,13 +33,17 @@ mod norm;
 pub mod objective;
 pub mod optim;
 pub mod oracle;
+pub mod probe;
 pub mod report;
 mod runner;
 pub mod store;
+pub mod study;
 pub mod train;
 mod work;
 
+pub use batch::Batch;
 pub use error::{Error, ErrorKind, Result, nearest};
 pub use evenkeel_graph as graph;
-pub use network::{Batch, Network, Noise, State};
+pub use network::{Network, Noise, State, Trace};
+pub use probe::Probe;
 pub use work::Work;

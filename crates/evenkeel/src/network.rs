@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::config::{Initialization, Loss, NormMode};
 use crate::init::initialize;
-use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo, Reads};
-use crate::objective::{hits, losses};
+use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo, Perturbation, Reads};
+use crate::objective::{Term, hits, losses};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 
 /// A model, what it is applied to and what it is trained for.
@@ -14,6 +14,7 @@ pub struct Network {
     dtype: DType,
     loss: Loss,
     norm: NormSettings,
+    terms: Vec<Box<dyn Term>>,
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
     flops: u64,
@@ -28,27 +29,6 @@ pub struct State {
     pub buffers: Vec<Tensor>,
 }
 
-/// Inputs `[N, ..]` and labels of some samples: `[N]`, or `[N, T]` where every position has one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// The inputs, in the network's floating-point type, or `I32` for a network that reads tokens.
-    pub inputs: Tensor,
-    /// The labels, `I32`.
-    pub labels: Tensor,
-}
-
-impl Batch {
-    /// How many samples there are.
-    pub fn len(&self) -> usize {
-        self.labels.shape().first().copied().unwrap_or(0)
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// Which random numbers layers such as dropout draw: those of one training step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Noise {
@@ -58,15 +38,67 @@ pub struct Noise {
     pub step: u64,
 }
 
-/// A network traced for one batch size.
-pub(crate) struct Traced<'g> {
-    pub(crate) cx: Context<'g>,
-    pub(crate) logits: Var<'g>,
-    /// The loss of each sample: the mean over its labels.
-    pub(crate) losses: Var<'g>,
+/// A network traced for one batch size: what terms of the objective and probes are built from.
+pub struct Trace<'g> {
+    /// What it was traced in, with its parameters, buffers and taps.
+    pub cx: Context<'g>,
+    /// The inputs, `[N, ..]`.
+    pub inputs: Var<'g>,
+    /// The labels, `[N]`, or `[N, T]` where every position has one.
+    pub labels: Var<'g>,
+    /// What the network answers.
+    pub logits: Var<'g>,
+    /// The loss of each sample: the mean over its labels, and what the network itself added.
+    pub losses: Var<'g>,
     /// The share of its labels that each sample answers rightly.
-    pub(crate) hits: Var<'g>,
-    pub(crate) parameters: Vec<Var<'g>>,
+    pub hits: Var<'g>,
+    network: &'g Network,
+}
+
+/// How a network is traced.
+#[derive(Clone, Copy)]
+pub(crate) struct Tracing<'g> {
+    pub(crate) batch: usize,
+    pub(crate) mode: NormMode,
+    /// Whether layers that draw random numbers do; then there are inputs `key/..`, too.
+    pub(crate) noisy: bool,
+    /// What the network computes with in place of its parameters.
+    pub(crate) perturbation: Option<&'g dyn Perturbation>,
+}
+
+impl Tracing<'_> {
+    /// Without noise.
+    pub(crate) fn quiet(batch: usize, mode: NormMode) -> Self {
+        Tracing { batch, mode, noisy: false, perturbation: None }
+    }
+}
+
+impl<'g> Trace<'g> {
+    /// The parameters in the order of [`Network::parameters`]; those of terms come in once the objective was asked for.
+    pub fn parameters(&self) -> Vec<Var<'g>> {
+        self.cx.parameters().into_iter().map(|(_, var)| var).collect()
+    }
+
+    /// The network's answer to other inputs of the same shape, with the same parameters and random numbers.
+    pub fn forward(&self, inputs: Var<'g>) -> Var<'g> {
+        self.cx.again(|| self.network.model.forward(&self.cx, inputs))
+    }
+
+    /// The mean loss over the batch with the terms of the network's objective.
+    ///
+    /// # Errors
+    /// When a term does not fit the network.
+    pub fn objective(&self) -> Result<Var<'g>> {
+        self.with_terms(self.losses.mean_all())
+    }
+
+    /// A mean loss with the terms of the network's objective.
+    pub(crate) fn with_terms(&self, loss: Var<'g>) -> Result<Var<'g>> {
+        let _scope = self.cx.scope("objective");
+        let total = self.network.terms.iter().try_fold(loss, |loss, term| term.apply(self, loss))?;
+        self.cx.check()?;
+        Ok(total)
+    }
 }
 
 impl Network {
@@ -90,15 +122,49 @@ impl Network {
         norm: NormSettings,
     ) -> Result<Network> {
         let input_shape = input_shape.to_vec();
-        let mut network =
-            Network { model, input_shape, dtype, loss, norm, parameters: vec![], buffers: vec![], flops: 0 };
-        let graph = Graph::new();
-        let traced = network.trace(&graph, 2, NormMode::Running)?;
-        network.flops = graph.function(&[("logits", traced.logits)])?.flops() / 2;
-        let (parameters, buffers) = (traced.cx.parameters(), traced.cx.buffers());
-        network.parameters = parameters.into_iter().map(|(info, _)| info).collect();
-        network.buffers = buffers.into_iter().map(|(info, ..)| info).collect();
+        let mut network = Network {
+            model,
+            input_shape,
+            dtype,
+            loss,
+            norm,
+            terms: vec![],
+            parameters: vec![],
+            buffers: vec![],
+            flops: 0,
+        };
+        network.survey()?;
         Ok(network)
+    }
+
+    /// The same network with more terms in what training makes small; they may have parameters of their own.
+    ///
+    /// # Errors
+    /// When a term does not fit the network.
+    pub fn with_terms(mut self, terms: impl IntoIterator<Item = Box<dyn Term>>) -> Result<Network> {
+        self.terms.extend(terms);
+        self.survey()?;
+        Ok(self)
+    }
+
+    /// Finds out which parameters and buffers there are, and what a sample costs.
+    fn survey(&mut self) -> Result<()> {
+        let (parameters, buffers, flops) = {
+            let graph = Graph::new();
+            let trace = self.trace(&graph, Tracing::quiet(2, NormMode::Running))?;
+            let flops = graph.function(&[("logits", trace.logits)])?.flops() / 2;
+            trace.objective()?;
+            let parameters = trace.cx.parameters().into_iter().map(|(info, _)| info).collect();
+            let buffers = trace.cx.buffers().into_iter().map(|(info, ..)| info).collect();
+            (parameters, buffers, flops)
+        };
+        (self.parameters, self.buffers, self.flops) = (parameters, buffers, flops);
+        Ok(())
+    }
+
+    /// Whether what training makes small has terms beside the mean of the samples' losses.
+    pub fn has_terms(&self) -> bool {
+        !self.terms.is_empty()
     }
 
     /// The parameters in order.
@@ -162,34 +228,26 @@ impl Network {
         }
     }
 
-    /// Traces the network for `batch` samples, without noise. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`,
-    /// `frozen/..`.
-    pub(crate) fn trace<'g>(&self, graph: &'g Graph, batch: usize, mode: NormMode) -> Result<Traced<'g>> {
-        self.trace_with(graph, batch, mode, false)
-    }
-
-    /// Traces the network with or without noise; with it, there are inputs `key/..` too.
-    pub(crate) fn trace_with<'g>(
-        &self,
-        graph: &'g Graph,
-        batch: usize,
-        mode: NormMode,
-        noisy: bool,
-    ) -> Result<Traced<'g>> {
-        let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm }).with_noise(noisy);
+    /// Traces the network. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`, and what the tracing asks for.
+    pub(crate) fn trace<'g>(&'g self, graph: &'g Graph, how: Tracing<'g>) -> Result<Trace<'g>> {
+        let Tracing { batch, mode, noisy, perturbation } = how;
+        let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm })
+            .with_noise(noisy)
+            .with_perturbation(perturbation);
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
-        let (x, labels) = match self.model.reads() {
+        let (inputs, labels) = match self.model.reads() {
             Reads::Numbers => (graph.input("x", &shape, self.dtype), graph.input("y", [batch], DType::I32)),
             Reads::Tokens => (graph.input("x", &shape, DType::I32), graph.input("y", shape, DType::I32)),
         };
-        let logits = self.model.forward(&cx, x).named("logits");
+        let logits = self.model.forward(&cx, inputs).named("logits");
         let (losses, hits) = {
             let _scope = graph.scope("loss");
             let inner: Vec<usize> = (1..labels.shape().len()).collect();
-            (losses(self.loss, logits, labels).mean(&inner), hits(logits, labels).mean(&inner))
+            let of_labels = losses(self.loss, logits, labels).mean(&inner);
+            let losses = cx.losses().into_iter().fold(of_labels, |losses, more| losses + more);
+            (losses, hits(logits, labels).mean(&inner))
         };
         cx.check()?;
-        let parameters = cx.parameters().into_iter().map(|(_, var)| var).collect();
-        Ok(Traced { cx, logits, losses, hits, parameters })
+        Ok(Trace { cx, inputs, labels, logits, losses, hits, network: self })
     }
 }

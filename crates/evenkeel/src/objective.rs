@@ -1,7 +1,23 @@
 //! What training makes small, and how right the answers are.
 
+use crate::Result;
 use crate::config::Loss;
+use crate::network::Trace;
 use evenkeel_graph::Var;
+
+/// A part of what training makes small beside the mean of the samples' losses: a regularizer.
+///
+/// A term is traced like everything else, so gradients and Hessian products go through it, and terms combine. In a training step
+/// and in curvature the samples of the batch are one batch to it.
+pub trait Term {
+    /// The objective with this term, from the objective without it: a sum with a penalty, say, or a product.
+    ///
+    /// Learned numbers of its own are asked for by [`crate::nn::Context::param`] and count as parameters of the network.
+    ///
+    /// # Errors
+    /// When the term does not fit the network; the message names the layer.
+    fn apply<'g>(&self, trace: &Trace<'g>, objective: Var<'g>) -> Result<Var<'g>>;
+}
 
 /// The loss of each label, `[..]`, from logits `[.., classes]` and labels `[..]`.
 ///

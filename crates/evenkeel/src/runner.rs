@@ -1,7 +1,8 @@
 //! Programs over a network, fed by what their inputs are called.
 
+use crate::batch::Batch;
 use crate::config::Size;
-use crate::network::{Batch, Noise};
+use crate::network::Noise;
 use crate::{Error, ErrorKind, Result};
 use evenkeel_cpu::{Input, NonFinite, Options, Program, StepInfo};
 use evenkeel_graph::random::Key;
@@ -122,6 +123,10 @@ impl Runner {
         let mut sources = Vec::new();
         let mut keys = Vec::new();
         for (index, info) in function.inputs().iter().enumerate() {
+            if donations.iter().any(|(input, _)| *input == index) {
+                sources.push(Source::Donated);
+                continue;
+            }
             let source = match info.name.split_once('/') {
                 None if info.name == "x" => Source::Inputs,
                 None if info.name == "y" => Source::Labels,
@@ -130,14 +135,13 @@ impl Runner {
                 Some(("frozen", _)) => Source::Frozen(next(2)),
                 Some(("direction", _)) => Source::Direction(next(3)),
                 Some(("kept", _)) => Source::Kept(next(4)),
-                Some(("velocity", _)) => Source::Donated,
                 Some(("key", path)) => {
                     keys.push((path.to_string(), Tensor::zeros(&info.shape, info.dtype)));
                     Source::Key(keys.len() - 1)
                 }
                 _ => Source::Scalar(next(5)),
             };
-            sources.push(if donations.iter().any(|(input, _)| *input == index) { Source::Donated } else { source });
+            sources.push(source);
         }
         let outside = outside_bytes(function, &sources);
         let memory_limit = build.memory_limit.map(|limit| limit.left().saturating_sub(outside));

@@ -47,7 +47,7 @@ fn everything(network: &Network, batch: &Batch) -> Vec<Vec<u64>> {
         assert!(step.is_finite());
         found.push(bits(&[step.loss, step.accuracy, step.gradient_norm]));
     }
-    let tensors = trainer.parameters().iter().chain(trainer.velocities()).chain(trainer.buffers());
+    let tensors = trainer.parameters().iter().chain(trainer.optimizer_state()).chain(trainer.buffers());
     found.extend(tensors.map(|tensor| bits(&tensor.to_f64())));
     let mut curvature = Curvature::new(network, NormMode::Batch, batch.clone(), trainer.state()).unwrap();
     let v = direction(network);

@@ -49,7 +49,7 @@ fn training_goes_on_with_the_masks_it_would_have_had() {
     let network = network();
     let whole = trained(&network, None, 0..6, 3);
     let half = trained(&network, None, 0..2, 3);
-    let resumed = trained(&network, Some((half.state(), half.velocities().to_vec())), 2..6, 3);
+    let resumed = trained(&network, Some((half.state(), half.optimizer_state().to_vec())), 2..6, 3);
     assert_eq!(whole.parameters(), resumed.parameters());
     let other = trained(&network, None, 0..6, 4);
     assert_ne!(whole.parameters(), other.parameters(), "another seed has other masks");

@@ -416,7 +416,7 @@ fn steps_with_momentum_and_weight_decay_are_those_of_pytorch() {
         comparison.numbers("gradient norms", case, &norms, &wanted.gradient_norms, STEPS);
         comparison.digests("parameters", case, parameters(&network, trainer.parameters()), &wanted.parameters, STEPS);
         if !wanted.velocities.is_empty() {
-            let velocities = parameters(&network, trainer.velocities());
+            let velocities = parameters(&network, trainer.optimizer_state());
             comparison.digests("velocities", case, velocities, &wanted.velocities, STEPS);
         }
         comparison.digests("running", case, buffers(&network, trainer.buffers()), &wanted.running, STEPS);

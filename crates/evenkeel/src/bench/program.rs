@@ -3,15 +3,16 @@
 use super::clock;
 use super::profile::Profile;
 use super::settings::{Settings, What};
+use crate::batch::Batch;
 use crate::config::{Activation, Initialization, Loss};
 use crate::curvature::{Product, second_order};
 use crate::experiment::dtype;
 use crate::models::Transformer;
-use crate::network::{Batch, Network, State};
+use crate::network::{Network, State, Tracing};
 use crate::nn::{NormSettings, Reads};
 use crate::optim::Sgd;
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
-use crate::train::{Trainer, available, check_memory, check_state};
+use crate::train::{Trainer, TrainerOptions, available, check_memory, check_state};
 use crate::{Error, Result, models};
 use evenkeel_cpu::multiply_add_peak;
 use evenkeel_graph::random::Key;
@@ -156,14 +157,14 @@ impl Given {
 /// What the settings ask for, except a step, as one function; the values of a product are its only outputs.
 fn function(network: &Network, settings: &Settings) -> Result<Function> {
     let graph = Graph::new();
-    let traced = network.trace(&graph, settings.batch_size, settings.norm_mode)?;
+    let traced = network.trace(&graph, Tracing::quiet(settings.batch_size, settings.norm_mode))?;
     let loss = traced.losses.mean_all();
     let results = match settings.what {
         What::Forward => vec![traced.logits],
         What::Hvp => second_order(&graph, &traced, loss, Product::Hessian)?,
         What::Ggnvp => second_order(&graph, &traced, loss, Product::GaussNewton)?,
         What::Grad | What::Step => {
-            let gradient = graph.vjp(&[loss], &traced.parameters, None)?;
+            let gradient = graph.vjp(&[loss], &traced.parameters(), None)?;
             std::iter::once(loss).chain(gradient).collect()
         }
     };
@@ -186,9 +187,9 @@ fn compile(network: &Network, settings: &Settings, state: &mut State) -> Result<
     };
     let memory_limit = settings.memory_limit.map(|limit| MemoryLimit { bytes: limit.bytes(), taken: 0 });
     if settings.what == What::Step {
-        let sgd = Sgd { momentum: MOMENTUM, weight_decay: 0.0 };
+        let how = TrainerOptions { memory_limit, ..TrainerOptions::new(Sgd { momentum: MOMENTUM, weight_decay: 0.0 }) };
         let taken = std::mem::replace(state, State { parameters: vec![], buffers: vec![] });
-        let trainer = Trainer::within(network, sgd, settings.batch_size, taken, memory_limit)?;
+        let trainer = Trainer::with(network, how, settings.batch_size, taken)?;
         return Ok(Compiled { timed: trainer.into_program(), before: None });
     }
     let build = Build { memory_limit, ..Build::default() };

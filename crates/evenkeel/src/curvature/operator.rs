@@ -3,8 +3,9 @@
 use super::lanczos::{LanczosOptions, Spectrum, SymmetricOperator, largest_eigenvalues};
 use super::point::Point;
 use super::product::{Operator, Product, ProductCost};
+use crate::batch::Batch;
 use crate::config::NormMode;
-use crate::network::{Batch, Network, Noise, State};
+use crate::network::{Network, Noise, State};
 use crate::runner::{MemoryLimit, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::{Data, Shape, Tensor};
@@ -91,15 +92,15 @@ impl<'n> Curvature<'n> {
         self.point.samples
     }
 
-    /// The loss and its gradient.
+    /// The loss, with all terms of the objective, and its gradient.
     ///
     /// # Errors
     /// When the state is not the network's.
     pub fn gradient(&mut self) -> Result<(f64, Vec<f64>)> {
         if self.gradient.is_none() {
             self.gradient = Some(self.point.compile(|graph, chunk| {
-                let gradient = graph.vjp(&[chunk.loss], &chunk.traced.parameters, None)?;
-                Ok(std::iter::once(chunk.loss).chain(gradient).collect())
+                let gradient = graph.vjp(&[chunk.objective], &chunk.traced.parameters(), None)?;
+                Ok(std::iter::once(chunk.objective).chain(gradient).collect())
             })?);
         }
         let Some((runner, outputs)) = &mut self.gradient else { return Ok((f64::NAN, vec![])) };

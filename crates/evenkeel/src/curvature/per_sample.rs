@@ -3,7 +3,8 @@
 use super::operator::Curvature;
 use super::product::require_independent_samples;
 use crate::Result;
-use crate::network::Batch;
+use crate::batch::Batch;
+use crate::network::Tracing;
 use crate::runner::{Build, Feed, Runner};
 use evenkeel_graph::{Data, Element, Graph, Shape, Tensor, Var};
 
@@ -60,9 +61,9 @@ impl Curvature<'_> {
         let point = &self.point;
         require_independent_samples(point, "the gradient of a single sample")?;
         let graph = Graph::new();
-        let traced = point.network.trace(&graph, 1, point.mode)?;
+        let traced = point.network.trace(&graph, Tracing::quiet(1, point.mode))?;
         let loss = traced.losses.sum_all();
-        let gradient = graph.vjp(&[loss], &traced.parameters, None)?;
+        let gradient = graph.vjp(&[loss], &traced.parameters(), None)?;
         let names: Vec<String> = (0..=gradient.len()).map(|n| n.to_string()).collect();
         let outputs: Vec<_> = names.iter().map(String::as_str).zip(build(loss, &gradient)).collect();
         let one = graph.function(&outputs)?;

@@ -1,10 +1,11 @@
 //! Where curvature is measured: the samples, cut into pieces that programs take at once, and the network's numbers.
 
+use crate::Batch;
 use crate::config::NormMode;
-use crate::network::{Batch, Network, Noise, State, Traced};
+use crate::network::{Network, Noise, State, Trace, Tracing};
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::{Error, Result};
-use evenkeel_graph::{DType, Function, Graph, Tensor, Var};
+use evenkeel_graph::{Function, Graph, Tensor, Var};
 
 /// Samples taken at once where they do not depend on each other.
 const CHUNK: usize = 125;
@@ -41,7 +42,8 @@ impl<'n> Point<'n> {
             return Err(Error::input("curvature needs at least one sample"));
         }
         let count = samples.len();
-        let together = noise.is_some() || mode == NormMode::Batch && network.has_batch_statistics();
+        let over_batch = mode == NormMode::Batch && network.has_batch_statistics() || network.has_terms();
+        let together = noise.is_some() || over_batch;
         let size = if together { count } else { count.min(CHUNK) };
         let dtype = network.dtype();
         let mut chunks = Vec::new();
@@ -92,13 +94,16 @@ impl<'n> Point<'n> {
     }
 
     /// Traces the network and the weighted loss of one chunk.
-    pub(super) fn trace<'g>(&self, graph: &'g Graph) -> Result<Chunk<'g>> {
+    pub(super) fn trace<'g>(&'g self, graph: &'g Graph) -> Result<Chunk<'g>> {
         let size = self.size();
-        let traced = self.network.trace_with(graph, size, self.mode, self.noise.is_some())?;
+        let how = Tracing { noisy: self.noise.is_some(), ..Tracing::quiet(size, self.mode) };
+        let traced = self.network.trace(graph, how)?;
         let weights = graph.input("weights", [size], self.network.dtype());
         // What fills the last chunk up must not count, even where its loss is infinite.
         let losses = weights.greater(weights.like(0.0)).select(traced.losses, traced.losses.like(0.0));
-        Ok(Chunk { traced, loss: (losses * weights).sum_all() })
+        let loss = (losses * weights).sum_all();
+        let objective = traced.with_terms(loss)?;
+        Ok(Chunk { traced, loss, objective })
     }
 
     /// Compiles what `build` traces over one chunk.
@@ -137,15 +142,18 @@ impl<'n> Point<'n> {
 
 /// A traced chunk.
 pub(super) struct Chunk<'g> {
-    pub(super) traced: Traced<'g>,
+    pub(super) traced: Trace<'g>,
     /// The chunk's share of the mean loss.
     pub(super) loss: Var<'g>,
+    /// The same with the terms of the objective.
+    pub(super) objective: Var<'g>,
 }
 
 /// The program of the statistics of all samples as one batch.
 fn statistics(network: &Network, samples: Batch, noise: Option<Noise>) -> Result<(Batch, Runner)> {
     let graph = Graph::new();
-    let traced = network.trace_with(&graph, samples.len(), NormMode::Batch, noise.is_some())?;
+    let how = Tracing { noisy: noise.is_some(), ..Tracing::quiet(samples.len(), NormMode::Batch) };
+    let traced = network.trace(&graph, how)?;
     let outputs: Vec<(String, Var<'_>)> =
         traced.cx.statistics().into_iter().map(|statistic| (statistic.path, statistic.value)).collect();
     let mut runner = Runner::new(&graph, &outputs, &Build::default())?;
@@ -160,31 +168,6 @@ fn cut(samples: &Batch, start: usize, size: usize) -> Result<(Batch, usize)> {
         return Ok((samples.clone(), count));
     }
     let filled = size.min(count - start);
-    let rows = |tensor: &Tensor| -> Option<Tensor> {
-        let mut shape = tensor.shape().to_vec();
-        let row: usize = shape[1..].iter().product();
-        shape[0] = size;
-        let pick = |n: usize| if n < filled { start + n } else { 0 };
-        match tensor.dtype() {
-            DType::F32 => gather(tensor.as_slice::<f32>()?, shape, row, size, pick),
-            DType::F64 => gather(tensor.as_slice::<f64>()?, shape, row, size, pick),
-            DType::I32 => gather(tensor.as_slice::<i32>()?, shape, row, size, pick),
-            DType::Bool => None,
-        }
-    };
-    match (rows(&samples.inputs), rows(&samples.labels)) {
-        (Some(inputs), Some(labels)) => Ok((Batch { inputs, labels }, filled)),
-        _ => Err(Error::input("samples must be floats or integers with integer labels")),
-    }
-}
-
-fn gather<T: evenkeel_graph::Element>(
-    from: &[T],
-    shape: Vec<usize>,
-    row: usize,
-    size: usize,
-    pick: impl Fn(usize) -> usize,
-) -> Option<Tensor> {
-    let elements = (0..size).flat_map(|n| from[pick(n) * row..(pick(n) + 1) * row].iter().copied()).collect();
-    Tensor::new(shape, elements)
+    let indices: Vec<u32> = (0..size).map(|n| if n < filled { (start + n) as u32 } else { 0 }).collect();
+    Ok((samples.take(&indices)?, filled))
 }

@@ -2,7 +2,7 @@
 
 use super::point::Point;
 use crate::config::NormMode;
-use crate::network::{Network, Traced};
+use crate::network::{Network, Trace};
 use crate::runner::{Build, Feed, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::{Data, Function, Graph, InputInfo, Linearized, Tensor, Var};
@@ -10,7 +10,8 @@ use evenkeel_graph::{Data, Function, Graph, InputInfo, Linearized, Tensor, Var};
 /// Which matrix a product is taken with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Product {
-    /// ∇²L, exact: the derivative of the gradient along the direction.
+    /// ∇²L, exact: the derivative of the gradient along the direction. L has all terms of the objective; the matrices below are
+    /// those of the samples' losses alone.
     Hessian,
     /// Jᵀ (∇²ℓ) J with J the Jacobian of the logits: never negative for convex losses.
     ///
@@ -50,6 +51,8 @@ pub(super) fn require_independent_samples(point: &Point<'_>, what: &str) -> Resu
         (reason, "use norm mode `running` or `frozen`")
     } else if point.noise.is_some() {
         ("noise that was drawn for the batch as a whole", "measure without noise")
+    } else if point.network.has_terms() {
+        ("terms of the objective that are taken over the batch as a whole", "measure the network without its terms")
     } else {
         return Ok(());
     };
@@ -187,23 +190,24 @@ pub(super) fn whole(point: &Point<'_>, matrix: Product) -> Result<Function> {
 }
 
 /// Appends the product of a matrix of `loss`, a sum over the traced samples, with the direction `direction/..`: one value a
-/// parameter.
+/// parameter. The Hessian is that of the loss with the terms of the objective; the other matrices are those of the loss alone.
 pub(crate) fn second_order<'g>(
     graph: &'g Graph,
-    traced: &Traced<'g>,
+    traced: &Trace<'g>,
     loss: Var<'g>,
     matrix: Product,
 ) -> Result<Vec<Var<'g>>> {
+    let objective = traced.with_terms(loss)?;
     let direction: Vec<Var<'g>> = traced
         .cx
         .parameters()
         .into_iter()
         .map(|(info, var)| graph.input(format!("direction/{}", info.path), info.shape, var.dtype()))
         .collect();
-    let parameters = &traced.parameters;
+    let parameters = &traced.parameters();
     Ok(match matrix {
         Product::Hessian => {
-            let gradient = graph.vjp(&[loss], parameters, None)?;
+            let gradient = graph.vjp(&[objective], parameters, None)?;
             graph.jvp(&gradient, parameters, &direction)?
         }
         Product::GaussNewton => {

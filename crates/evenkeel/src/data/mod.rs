@@ -25,7 +25,7 @@ mod split;
 
 use serde::Serialize;
 
-pub use order::epoch_order;
+pub use order::{Batches, epoch_order};
 pub use spec::{DataInfo, DataSpec, catalogue};
 pub use split::{Normalization, Real, Split};
 

@@ -10,6 +10,39 @@ pub fn epoch_order(seed: u64, epoch: u64, len: usize) -> Vec<u32> {
     permutation(Key::new(seed, "data/order", epoch), len)
 }
 
+/// Which samples each step of a run is taken on: epoch after epoch of [`epoch_order`] in batches of one size, without what is left of
+/// an epoch.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    seed: u64,
+    samples: usize,
+    batch: usize,
+    /// The epoch in work and its order.
+    order: Option<(u64, Vec<u32>)>,
+}
+
+impl Batches {
+    /// Batches of `batch` out of `samples` samples.
+    pub fn new(seed: u64, samples: usize, batch: usize) -> Self {
+        Batches { seed, samples, batch, order: None }
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.samples.checked_div(self.batch).unwrap_or(0) as u64
+    }
+
+    /// The samples of a step, counted from 0; none where the samples do not fill a batch.
+    pub fn indices(&mut self, step: u64) -> &[u32] {
+        let Some(epoch) = step.checked_div(self.steps_per_epoch()) else { return &[] };
+        let start = (step % self.steps_per_epoch()) as usize * self.batch;
+        if self.order.as_ref().is_none_or(|(known, _)| *known != epoch) {
+            self.order = Some((epoch, epoch_order(self.seed, epoch, self.samples)));
+        }
+        self.order.as_ref().map_or(&[], |(_, order)| &order[start..start + self.batch])
+    }
+}
+
 /// A uniformly drawn permutation of 0 .. len, by Fisher–Yates from the end.
 pub(super) fn permutation(key: Key, len: usize) -> Vec<u32> {
     let len = u32::try_from(len).unwrap_or(u32::MAX);
@@ -40,6 +73,16 @@ mod tests {
         assert_eq!(epoch_order(1, 2, 50), epoch_order(1, 2, 50));
         assert_ne!(epoch_order(1, 2, 50), epoch_order(1, 3, 50));
         assert_ne!(epoch_order(1, 2, 50), epoch_order(2, 2, 50));
+    }
+
+    #[test]
+    fn batches_go_through_each_epoch_in_its_order_and_leave_out_the_rest() {
+        let mut batches = Batches::new(3, 10, 4);
+        assert_eq!(batches.steps_per_epoch(), 2);
+        for (step, epoch, start) in [(0, 0, 0), (1, 0, 4), (2, 1, 0), (5, 2, 4), (0, 0, 0)] {
+            assert_eq!(batches.indices(step), &epoch_order(3, epoch, 10)[start..start + 4]);
+        }
+        assert!(Batches::new(3, 3, 4).indices(0).is_empty() && Batches::new(3, 3, 0).indices(0).is_empty());
     }
 
     /// Old runs resume only if these never change.

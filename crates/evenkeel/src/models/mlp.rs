@@ -30,7 +30,7 @@ impl Model for Mlp {
             };
             x = cx.normalize(self.norm, &format!("norm{number}"), x);
             if let Some(activation) = self.activation {
-                x = activate(activation, x);
+                x = cx.tap(&format!("act{number}"), activate(activation, x));
             }
         }
         match self.activation {

@@ -20,6 +20,7 @@ const WIDTHS: [usize; 3] = [16, 32, 64];
 impl Model for ResNet {
     fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
         let mut x = cx.normalize(self.norm, "norm1", cx.conv("conv1", x, WIDTHS[0], 3, 1, 1)).relu();
+        x = cx.tap("act1", x);
         for (stage, width) in WIDTHS.into_iter().enumerate() {
             for block in 0..self.blocks {
                 let _scope = cx.scope(&format!("layer{}.{block}", stage + 1));
@@ -35,6 +36,7 @@ impl ResNet {
     /// relu(norm2(conv2(relu(norm1(conv1(x))))) + shortcut(x))
     fn block<'g>(&self, cx: &Context<'g>, x: Var<'g>, width: usize, stride: usize) -> Var<'g> {
         let inner = cx.normalize(self.norm, "norm1", cx.conv("conv1", x, width, 3, stride, 1)).relu();
+        let inner = cx.tap("act1", inner);
         let inner = cx.normalize(self.norm, "norm2", cx.conv("conv2", inner, width, 3, 1, 1));
         let shortcut = if x.shape() == inner.shape() {
             x
@@ -42,7 +44,7 @@ impl ResNet {
             let _scope = cx.scope("downsample");
             cx.normalize(self.norm, "norm", cx.conv("conv", x, width, 1, stride, 0))
         };
-        (inner + shortcut).relu()
+        cx.tap("act2", (inner + shortcut).relu())
     }
 }
 

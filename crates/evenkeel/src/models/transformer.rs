@@ -60,7 +60,7 @@ impl Model for Transformer {
             let _scope = cx.scope(&format!("blocks.{layer}"));
             x = x + cx.self_attention("attention", self.normalize(cx, "norm1", x), self.heads, true);
             let inner = cx.linear_last("fc1", self.normalize(cx, "norm2", x), 4 * self.width).gelu();
-            x = x + cx.linear_last("fc2", inner, self.width);
+            x = cx.tap("out", x + cx.linear_last("fc2", inner, self.width));
         }
         cx.head_last("head", self.normalize(cx, "norm", x), self.vocabulary)
     }

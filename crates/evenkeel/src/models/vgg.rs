@@ -29,6 +29,7 @@ impl Model for Vgg11 {
                     _ => cx.conv(&name, x, channels, 3, 1, 1),
                 };
                 x = cx.normalize(self.norm, &format!("norm{}", index + 1), x).relu();
+                x = cx.tap(&format!("act{}", index + 1), x);
                 if pool {
                     x = x.max_pool([2, 2], [2, 2], [[0, 0], [0, 0]]);
                 }

@@ -2,7 +2,7 @@
 
 use crate::config::{NormMode, WeightNorm};
 use evenkeel_graph::{DType, Graph, Scope, Shape, Var};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// What a parameter starts as.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,15 +83,54 @@ pub struct BatchStatistic<'g> {
     pub value: Var<'g>,
 }
 
+/// A hidden value of a network that was made known by its name.
+#[derive(Clone, Debug)]
+pub struct Tap<'g> {
+    /// Where it is, e.g. `layer1.0.relu1`.
+    pub path: String,
+    /// The value.
+    pub value: Var<'g>,
+}
+
+/// What a network computes with in place of its parameters, e.g. the same with noise; derivatives are still taken by the parameters.
+pub trait Perturbation {
+    /// What takes the place of the parameter that is asked for as number `index`, counted from 0.
+    fn perturb<'g>(&self, cx: &Context<'g>, index: usize, info: &ParameterInfo, parameter: Var<'g>) -> Var<'g>;
+
+    /// How many numbers the perturbation of a step depends on; they are the graph's input `perturbation`, see
+    /// [`Context::perturbation`].
+    fn numbers(&self) -> usize {
+        0
+    }
+
+    /// Those numbers at a step, counted from 0.
+    fn at_step(&self, _step: u64) -> Vec<f64> {
+        vec![]
+    }
+}
+
+/// A parameter, and what the network computes with in its place.
+#[derive(Clone, Copy)]
+struct Used<'g> {
+    parameter: Var<'g>,
+    value: Var<'g>,
+}
+
 /// What a network is traced in.
 pub struct Context<'g> {
     graph: &'g Graph,
     dtype: DType,
     norm: NormSettings,
     noisy: bool,
-    parameters: RefCell<Vec<(ParameterInfo, Var<'g>)>>,
+    perturbation: Option<(&'g dyn Perturbation, Var<'g>)>,
+    parameters: RefCell<Vec<(ParameterInfo, Used<'g>)>>,
     buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
+    frozen: RefCell<Vec<(String, Var<'g>)>>,
     statistics: RefCell<Vec<BatchStatistic<'g>>>,
+    taps: RefCell<Vec<Tap<'g>>>,
+    losses: RefCell<Vec<Var<'g>>>,
+    /// Set while a network is traced again beside its first time: what it makes known is known already.
+    again: Cell<bool>,
     problem: RefCell<Option<crate::Error>>,
 }
 
@@ -103,9 +142,14 @@ impl<'g> Context<'g> {
             dtype,
             norm,
             noisy: false,
+            perturbation: None,
             parameters: RefCell::default(),
             buffers: RefCell::default(),
+            frozen: RefCell::default(),
             statistics: RefCell::default(),
+            taps: RefCell::default(),
+            losses: RefCell::default(),
+            again: Cell::new(false),
             problem: RefCell::default(),
         }
     }
@@ -114,6 +158,29 @@ impl<'g> Context<'g> {
     #[must_use]
     pub fn with_noise(self, noisy: bool) -> Self {
         Context { noisy, ..self }
+    }
+
+    /// The same context with a network that computes with other values than its parameters.
+    #[must_use]
+    pub fn with_perturbation(self, perturbation: Option<&'g dyn Perturbation>) -> Self {
+        let perturbation = perturbation.map(|perturbation| {
+            let numbers = self.graph.input("perturbation", [perturbation.numbers()], self.dtype);
+            (perturbation, numbers)
+        });
+        Context { perturbation, ..self }
+    }
+
+    /// The numbers of this step that the perturbation of the parameters depends on, where they are perturbed: `[numbers]`.
+    pub fn perturbation(&self) -> Option<Var<'g>> {
+        self.perturbation.map(|(_, numbers)| numbers)
+    }
+
+    /// Traces something beside the network itself: taps, losses, statistics and what becomes of buffers are left as they are.
+    pub(crate) fn again<T>(&self, trace: impl FnOnce() -> T) -> T {
+        let before = self.again.replace(true);
+        let traced = trace();
+        self.again.set(before);
+        traced
     }
 
     /// The key that the current place draws with, an input `key/<path>` of the program; `None` where no noise is drawn.
@@ -143,7 +210,7 @@ impl<'g> Context<'g> {
     /// A parameter of the current place. Asking twice for one path gives the same value.
     pub fn param(&self, name: &str, shape: impl Into<Shape>, initial: Initial) -> Var<'g> {
         let (path, shape) = (self.graph.path(name), shape.into());
-        if let Some((info, var)) = self.parameters.borrow().iter().find(|(info, _)| info.path == path) {
+        if let Some((info, used)) = self.parameters.borrow().iter().find(|(info, _)| info.path == path) {
             if info.shape != shape {
                 self.fail(
                     crate::Error::input(format!("parameter {path} is used with two shapes"))
@@ -152,11 +219,17 @@ impl<'g> Context<'g> {
                         .detail("got", &shape),
                 );
             }
-            return *var;
+            return used.value;
         }
-        let var = self.graph.input(format!("param/{path}"), shape.clone(), self.dtype);
-        self.parameters.borrow_mut().push((ParameterInfo { path, shape, initial }, var));
-        var
+        let parameter = self.graph.input(format!("param/{path}"), shape.clone(), self.dtype);
+        let info = ParameterInfo { path, shape, initial };
+        let index = self.parameters.borrow().len();
+        let value = match self.perturbation {
+            Some((perturbation, _)) => perturbation.perturb(self, index, &info, parameter),
+            None => parameter,
+        };
+        self.parameters.borrow_mut().push((info, Used { parameter, value }));
+        value
     }
 
     /// A buffer of the current place: a value that is given to the program and may leave it changed.
@@ -172,6 +245,9 @@ impl<'g> Context<'g> {
 
     /// Says what a buffer of the current place becomes after this step.
     pub fn update_buffer(&self, name: &str, value: Var<'g>) {
+        if self.again.get() {
+            return;
+        }
         let path = self.graph.path(name);
         if let Some((.., update)) = self.buffers.borrow_mut().iter_mut().find(|(info, ..)| info.path == path) {
             *update = Some(value);
@@ -180,12 +256,36 @@ impl<'g> Context<'g> {
 
     /// Statistics of a named batch, given to the program as constants ([`NormMode::Frozen`]).
     pub(crate) fn frozen(&self, name: &str, shape: Shape) -> Var<'g> {
-        self.graph.input(format!("frozen/{}", self.graph.path(name)), shape, self.dtype)
+        let path = self.graph.path(name);
+        if let Some((_, var)) = self.frozen.borrow().iter().find(|(known, _)| *known == path) {
+            return *var;
+        }
+        let var = self.graph.input(format!("frozen/{path}"), shape, self.dtype);
+        self.frozen.borrow_mut().push((path, var));
+        var
     }
 
     /// Makes a statistic of this batch known to whoever asks for it; in the order in which [`Context::frozen`] asks.
     pub(crate) fn record_statistic(&self, name: &str, value: Var<'g>) {
-        self.statistics.borrow_mut().push(BatchStatistic { path: self.graph.path(name), value });
+        if !self.again.get() {
+            self.statistics.borrow_mut().push(BatchStatistic { path: self.graph.path(name), value });
+        }
+    }
+
+    /// Makes a hidden value of the current place known to terms of the objective and to probes; returns it as it is.
+    pub fn tap(&self, name: &str, value: Var<'g>) -> Var<'g> {
+        if !self.again.get() {
+            self.taps.borrow_mut().push(Tap { path: self.graph.path(name), value });
+        }
+        value
+    }
+
+    /// Adds a part of each sample's loss that the network itself knows, `[N]`, such as the divergence of a latent variable from its
+    /// prior.
+    pub fn add_loss(&self, values: Var<'g>) {
+        if !self.again.get() {
+            self.losses.borrow_mut().push(values);
+        }
     }
 
     /// The path of the current place, for messages.
@@ -211,7 +311,17 @@ impl<'g> Context<'g> {
 
     /// All parameters in the order they were asked for.
     pub fn parameters(&self) -> Vec<(ParameterInfo, Var<'g>)> {
-        self.parameters.borrow().clone()
+        self.parameters.borrow().iter().map(|(info, used)| (info.clone(), used.parameter)).collect()
+    }
+
+    /// The hidden values that were made known, in the order of tracing.
+    pub fn taps(&self) -> Vec<Tap<'g>> {
+        self.taps.borrow().clone()
+    }
+
+    /// The parts of each sample's loss that the network added.
+    pub(crate) fn losses(&self) -> Vec<Var<'g>> {
+        self.losses.borrow().clone()
     }
 
     /// All buffers in the order they were asked for, with what they become.

@@ -15,7 +15,7 @@ mod weight;
 pub use crate::norm::{BatchAxes, Deviation, GroupForm, ImprovedGroup};
 pub use activation::activate;
 pub use attention::attention;
-pub use context::{BatchStatistic, BufferInfo, Context, Initial, NormSettings, ParameterInfo};
+pub use context::{BatchStatistic, BufferInfo, Context, Initial, NormSettings, ParameterInfo, Perturbation, Tap};
 
 use evenkeel_graph::Var;
 

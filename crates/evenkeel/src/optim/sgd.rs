@@ -1,5 +1,6 @@
 //! Stochastic gradient descent with momentum and weight decay.
 
+use super::{Optimizer, Update};
 use evenkeel_graph::Var;
 
 /// g ← ∇ + λ p; v ← μ v + g; p ← p − η v, as in PyTorch. All parameters decay, norms' and biases' too.
@@ -11,17 +12,22 @@ pub struct Sgd {
     pub weight_decay: f64,
 }
 
-impl Sgd {
-    /// The parameter and its velocity after one step at the given rate (a scalar).
-    pub fn step<'g>(
-        &self,
-        parameter: Var<'g>,
-        gradient: Var<'g>,
-        velocity: Var<'g>,
-        learning_rate: Var<'g>,
-    ) -> (Var<'g>, Var<'g>) {
-        let gradient = if self.weight_decay == 0.0 { gradient } else { gradient + parameter * self.weight_decay };
-        let velocity = if self.momentum == 0.0 { gradient } else { velocity * self.momentum + gradient };
-        (parameter - velocity * learning_rate, velocity)
+impl Optimizer for Sgd {
+    fn slots(&self, _path: &str) -> &'static [&'static str] {
+        &["velocity"]
     }
+
+    fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {
+        let gradient = decayed(at, self.weight_decay);
+        let velocity = match at.state.first() {
+            Some(&velocity) if self.momentum != 0.0 => velocity * self.momentum + gradient,
+            _ => gradient,
+        };
+        (at.parameter - velocity * at.rate, vec![velocity])
+    }
+}
+
+/// The gradient of the objective with ½ λ ‖p‖² added to it.
+pub(super) fn decayed<'g>(at: &Update<'g, '_>, weight_decay: f64) -> Var<'g> {
+    if weight_decay == 0.0 { at.gradient } else { at.gradient + at.parameter * weight_decay }
 }

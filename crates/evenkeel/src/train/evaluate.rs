@@ -1,11 +1,12 @@
-//! Loss and accuracy over many samples, with running statistics.
+//! Loss and accuracy over many samples.
 
+use crate::batch::Batch;
 use crate::config::NormMode;
 use crate::data::{Dataset, Split};
-use crate::network::{Batch, Network};
+use crate::network::{Network, Tracing};
 use crate::runner::{Build, Feed, Runner};
 use crate::{Error, Result};
-use evenkeel_graph::{DType, Graph, Tensor};
+use evenkeel_graph::{Graph, Tensor};
 
 /// Mean loss and accuracy over a split.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,8 +42,20 @@ impl<'n> Evaluator<'n> {
     /// # Errors
     /// When the network cannot be traced.
     pub fn with_batch(network: &'n Network, batch: usize) -> Result<Self> {
+        Self::in_mode(network, batch, NormMode::Running)
+    }
+
+    /// The same with statistics of the batch ([`NormMode::Batch`]) or the running ones; with those of the batch, what is evaluated
+    /// should be a multiple of `batch` samples, since what fills the last one up counts in its statistics.
+    ///
+    /// # Errors
+    /// When the network cannot be traced, or the mode is [`NormMode::Frozen`].
+    pub fn in_mode(network: &'n Network, batch: usize, mode: NormMode) -> Result<Self> {
+        if mode == NormMode::Frozen {
+            return Err(Error::input("an evaluation has norm mode batch or running").detail("got", mode.word()));
+        }
         let graph = Graph::new();
-        let traced = network.trace(&graph, batch, NormMode::Running)?;
+        let traced = network.trace(&graph, Tracing::quiet(batch, mode))?;
         let weights = graph.input("weights", [batch], network.dtype());
         // A sample of weight 0 must not count even where its loss is infinite.
         let counts = weights.greater(weights.like(0.0));
@@ -79,11 +92,35 @@ impl<'n> Evaluator<'n> {
         parameters: &[Tensor],
         buffers: &[Tensor],
     ) -> Result<Evaluation> {
+        let dtype = self.network.dtype();
+        self.in_parts(split.len(), parameters, buffers, |indices| Batch::some_of(dataset, split, indices, dtype))
+    }
+
+    /// Evaluates samples in memory.
+    ///
+    /// # Errors
+    /// When parameters or samples are not the network's.
+    pub fn evaluate_samples(
+        &mut self,
+        samples: &Batch,
+        parameters: &[Tensor],
+        buffers: &[Tensor],
+    ) -> Result<Evaluation> {
+        self.in_parts(samples.len(), parameters, buffers, |indices| samples.take(indices))
+    }
+
+    fn in_parts(
+        &mut self,
+        samples: usize,
+        parameters: &[Tensor],
+        buffers: &[Tensor],
+        take: impl Fn(&[u32]) -> Result<Batch>,
+    ) -> Result<Evaluation> {
         let (mut loss, mut hits) = (0.0, 0.0);
-        for start in (0..split.len()).step_by(self.batch) {
-            let count = self.batch.min(split.len() - start);
+        for start in (0..samples).step_by(self.batch) {
+            let count = self.batch.min(samples - start);
             let indices: Vec<u32> = (0..self.batch).map(|n| (start + n.min(count - 1)) as u32).collect();
-            let batch = take_batch(dataset, split, &indices, self.network)?;
+            let batch = take(&indices)?;
             let weights: Vec<f64> = (0..self.batch).map(|n| f64::from(u8::from(n < count))).collect();
             let weights = Tensor::from_f64([self.batch], self.network.dtype(), &weights);
             let weights = [weights.unwrap_or_else(|| Tensor::zeros([self.batch], self.network.dtype()))];
@@ -92,34 +129,7 @@ impl<'n> Evaluator<'n> {
             loss += self.outputs[0].item().unwrap_or(f64::NAN);
             hits += self.outputs[1].item().unwrap_or(f64::NAN);
         }
-        let samples = split.len().max(1) as f64;
+        let samples = samples.max(1) as f64;
         Ok(Evaluation { loss: loss / samples, accuracy: hits / samples })
-    }
-}
-
-/// The samples at `indices` as tensors of the network's type.
-///
-/// # Errors
-/// When an index is outside the split, or the network does not take such images.
-pub(crate) fn take_batch(dataset: &Dataset, split: &Split, indices: &[u32], network: &Network) -> Result<Batch> {
-    let mut shape = vec![indices.len()];
-    shape.extend(split.image_shape());
-    let mut labels = vec![0i32; indices.len()];
-    let elements = indices.len() * split.image_len();
-    let inputs = match network.dtype() {
-        DType::F64 => {
-            let mut pixels = vec![0.0f64; elements];
-            split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
-            Tensor::new(shape, pixels)
-        }
-        _ => {
-            let mut pixels = vec![0.0f32; elements];
-            split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
-            Tensor::new(shape, pixels)
-        }
-    };
-    match (inputs, Tensor::new([indices.len()], labels)) {
-        (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
-        _ => Err(Error::input("a batch has too many elements").detail("got", format!("{elements} elements"))),
     }
 }

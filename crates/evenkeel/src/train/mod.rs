@@ -7,11 +7,11 @@ mod progress;
 mod session;
 mod step;
 
-pub(crate) use evaluate::take_batch;
 pub use evaluate::{Evaluation, Evaluator};
 pub use memory::check_state;
 pub(crate) use memory::{available, check as check_memory};
 pub use plan::TrainingPlan;
 pub use session::{Event, Observer, Outcome, train};
+pub(crate) use step::optimizer_names;
 pub(crate) use step::pass_name;
-pub use step::{StepResult, Trainer};
+pub use step::{StepResult, Trainer, TrainerOptions};

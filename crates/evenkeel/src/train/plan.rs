@@ -2,11 +2,10 @@
 
 use super::evaluate::Evaluator;
 use super::memory;
-use super::step::Trainer;
+use super::step::{Trainer, TrainerOptions};
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
-use crate::optim::Sgd;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
@@ -71,11 +70,11 @@ impl TrainingPlan {
         let parameters = network.parameter_count();
         let parameter_bytes = parameters * network.dtype().bytes();
         let buffer_bytes = network.buffer_bytes();
-        let optimizer_bytes = parameter_bytes;
+        let optimizer_bytes = trainer.optimizer_bytes();
         let data_bytes = dataset.train.bytes() + dataset.test.bytes();
         let batch_bytes = experiment.config.batch_size.max(evaluator.batch()) * sample_bytes(experiment);
         let (activation_bytes, evaluation_bytes) = (trainer.arena_bytes(), evaluator.arena_bytes());
-        let checkpoint_bytes = checkpoint_bytes(network);
+        let checkpoint_bytes = checkpoint_bytes(network, optimizer_bytes);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
         let steps: Vec<Work> = trainer.steps();
         TrainingPlan {
@@ -135,8 +134,10 @@ pub(super) fn check_batch(experiment: &Experiment) -> Result<()> {
 pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)> {
     let (network, config) = (&experiment.network, &experiment.config);
     memory::check_state(network)?;
-    let sgd = Sgd { momentum: config.optimizer.momentum, weight_decay: config.optimizer.weight_decay };
-    let trainer = |limit| Trainer::within(network, sgd, config.batch_size, experiment.initial_state(), limit);
+    let trainer = |memory_limit| {
+        let how = TrainerOptions { memory_limit, ..TrainerOptions::new(experiment.optimizer()) };
+        Trainer::with(network, how, config.batch_size, experiment.initial_state())
+    };
     let mut evaluator = Evaluator::new(network)?;
     let Some(limit) = config.memory_limit.map(Size::bytes) else { return Ok((trainer(None)?, evaluator)) };
     let bytes = |evaluator: &Evaluator<'_>| evaluator.arena_bytes() + evaluator.batch() * sample_bytes(experiment);
@@ -144,8 +145,9 @@ pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator
         evaluator = Evaluator::with_batch(network, evaluator.batch() / 2)?;
     }
     let data = experiment.dataset.train.bytes() + experiment.dataset.test.bytes();
+    let optimizer_bytes = super::step::optimizer_bytes(network, &*experiment.optimizer());
     let beside = |evaluator: &Evaluator<'_>| {
-        let taken = data + checkpoint_bytes(network) + bytes(evaluator);
+        let taken = data + checkpoint_bytes(network, optimizer_bytes) + bytes(evaluator);
         trainer(Some(MemoryLimit { bytes: limit, taken }))
     };
     match beside(&evaluator) {
@@ -161,10 +163,10 @@ fn sample_bytes(experiment: &Experiment) -> usize {
     experiment.dataset.train.image_len() * experiment.network.dtype().bytes() + size_of::<i32>()
 }
 
-/// Parameters and buffers are copied once, and then as bytes together with the velocities.
-fn checkpoint_bytes(network: &Network) -> usize {
+/// Parameters and buffers are copied once, and then as bytes together with what the optimiser keeps.
+fn checkpoint_bytes(network: &Network, optimizer_bytes: usize) -> usize {
     let parameters = network.parameter_count() * network.dtype().bytes();
-    2 * (parameters + network.buffer_bytes()) + parameters
+    2 * (parameters + network.buffer_bytes()) + optimizer_bytes
 }
 
 fn dearest(steps: &[Work], price: impl Fn(&Work) -> u64) -> Vec<Work> {

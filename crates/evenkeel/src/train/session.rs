@@ -1,11 +1,12 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
-use super::evaluate::{Evaluation, Evaluator, take_batch};
+use super::evaluate::{Evaluation, Evaluator};
 use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
+use crate::batch::Batch;
 use crate::config::Config;
-use crate::data::epoch_order;
+use crate::data::Batches;
 use crate::experiment::{Experiment, HessianProbe};
 use crate::network::Noise;
 use crate::optim::Schedule;
@@ -205,7 +206,8 @@ impl<'e> Session<'e> {
                         .detail("expected", format!("at least {}", step.div_ceil(steps_per_epoch)))
                         .detail("got", config.epochs));
                 }
-                trainer.set_state(experiment.state_of(&checkpoint)?, Some(experiment.velocities_of(&checkpoint)?))?;
+                let optimizer = experiment.optimizer_state_of(&checkpoint)?;
+                trainer.set_state(experiment.state_of(&checkpoint)?, Some(optimizer))?;
             }
             metrics.truncate_after(progress.step)?;
             crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
@@ -275,19 +277,13 @@ impl<'e> Session<'e> {
             self.measure(observer)?;
         }
         self.fresh = None;
-        let mut order = (u64::MAX, Vec::new());
+        let mut batches = Batches::new(self.config().seed, dataset.train.len(), self.config().batch_size);
         while self.progress.step < self.steps {
             if observer.interrupted() {
                 return Err(self.interrupt()?);
             }
-            let (epoch, position) =
-                (self.progress.step / self.steps_per_epoch, self.progress.step % self.steps_per_epoch);
-            if order.0 != epoch {
-                order = (epoch, epoch_order(self.config().seed, epoch, dataset.train.len()));
-            }
-            let start = position as usize * self.config().batch_size;
-            let indices = &order.1[start..start + self.config().batch_size];
-            let batch = take_batch(dataset, &dataset.train, indices, &self.experiment.network)?;
+            let indices = batches.indices(self.progress.step);
+            let batch = Batch::some_of(dataset, &dataset.train, indices, self.experiment.network.dtype())?;
             let rate = self.schedule.rate(self.progress.step);
             let result = self.trainer.step(&batch, rate)?;
             if !result.is_finite() {
@@ -391,7 +387,7 @@ impl<'e> Session<'e> {
     fn save(&mut self) -> Result<()> {
         let seconds = self.seconds();
         let rest = self.progress.to_json(seconds);
-        let checkpoint = self.experiment.checkpoint(&self.trainer.state(), self.trainer.velocities(), rest);
+        let checkpoint = self.experiment.checkpoint(&self.trainer.state(), self.trainer.optimizer_state(), rest);
         self.metrics.sync()?;
         self.run.save_checkpoint(self.progress.step, &checkpoint)?;
         self.run.keep_checkpoints(self.config().checkpoint.keep)
@@ -409,7 +405,7 @@ impl<'e> Session<'e> {
     }
 
     /// Says where the numbers stopped being finite.
-    fn diverged(&mut self, batch: &crate::network::Batch, result: StepResult) -> Result<Error> {
+    fn diverged(&mut self, batch: &Batch, result: StepResult) -> Result<Error> {
         let what = if result.loss.is_finite() { "gradient" } else { "loss" };
         let value = if result.loss.is_finite() { result.gradient_norm } else { result.loss };
         let value = if value.is_nan() { "NaN" } else { "infinite" };

@@ -1,74 +1,107 @@
-//! One training step as one program: loss, gradient, update and running statistics.
+//! One training step as one program: objective, gradient, update and running statistics.
 
+use crate::batch::Batch;
 use crate::config::NormMode;
-use crate::network::{Batch, Network, Noise, State};
-use crate::optim::Sgd;
+use crate::network::{Network, Noise, State, Tracing};
+use crate::nn::Perturbation;
+use crate::optim::{Optimizer, Update};
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::work::Work;
 use crate::{Error, Result};
 use evenkeel_cpu::NonFinite;
 use evenkeel_graph::{DType, Graph, Pass, Tensor, Var};
+use std::rc::Rc;
 
-/// Takes steps. Parameters, velocities and buffers live in the program's outputs and are updated in place.
+/// Takes steps. Parameters, what the optimiser keeps, and buffers live in the program's outputs and are updated in place.
 pub struct Trainer<'n> {
     network: &'n Network,
-    sgd: Sgd,
+    how: TrainerOptions,
     batch: usize,
     runner: Runner,
     outputs: Vec<Tensor>,
+    slots: Vec<Slot>,
     noise: Noise,
+}
+
+/// How steps are taken.
+#[derive(Clone)]
+pub struct TrainerOptions {
+    /// The rule that turns gradients into steps.
+    pub optimizer: Rc<dyn Optimizer>,
+    /// Where the gradient is taken, if not at the parameters themselves.
+    pub perturbation: Option<Rc<dyn Perturbation>>,
+    /// What a step may take with its state and its batch: what does not fit is computed again in the backward pass, which may change
+    /// the last bits of sums.
+    pub(crate) memory_limit: Option<MemoryLimit>,
+}
+
+impl TrainerOptions {
+    /// Steps by this rule, along the gradient at the parameters.
+    pub fn new(optimizer: impl Optimizer + 'static) -> Self {
+        TrainerOptions { optimizer: Rc::new(optimizer), perturbation: None, memory_limit: None }
+    }
+
+    /// The same with the gradient taken at other values than the parameters.
+    #[must_use]
+    pub fn perturbed(self, perturbation: impl Perturbation + 'static) -> Self {
+        TrainerOptions { perturbation: Some(Rc::new(perturbation)), ..self }
+    }
+}
+
+/// Something that the optimiser keeps for a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Slot {
+    name: &'static str,
+    /// The parameter's place among the network's.
+    parameter: usize,
 }
 
 /// What a step found on its batch, before the update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepResult {
-    /// Mean loss.
+    /// Mean loss of the samples.
     pub loss: f64,
+    /// The same with all terms of the objective: what is made small.
+    pub objective: f64,
     /// Share of samples answered rightly.
     pub accuracy: f64,
-    /// Euclidean norm of the gradient of the mean loss (without weight decay).
+    /// Euclidean norm of the gradient of the objective (without weight decay).
     pub gradient_norm: f64,
 }
 
 impl StepResult {
-    /// Whether the update was made: loss and gradient were finite.
+    /// Whether the update was made: objective and gradient were finite.
     pub fn is_finite(&self) -> bool {
-        self.loss.is_finite() && self.gradient_norm.is_finite()
+        self.objective.is_finite() && self.gradient_norm.is_finite()
     }
 }
 
-/// Outputs before the parameters: loss, hits, gradient norm.
-const SCALARS: usize = 3;
+/// Outputs before the parameters: loss, objective, hits, gradient norm.
+const SCALARS: usize = 4;
 
 impl<'n> Trainer<'n> {
     /// Compiles the step for batches of `batch` samples, starting from `state`.
     ///
     /// # Errors
     /// When the network cannot be trained on such batches.
-    pub fn new(network: &'n Network, sgd: Sgd, batch: usize, state: State) -> Result<Self> {
-        Self::within(network, sgd, batch, state, None)
+    pub fn new(network: &'n Network, optimizer: impl Optimizer + 'static, batch: usize, state: State) -> Result<Self> {
+        Self::with(network, TrainerOptions::new(optimizer), batch, state)
     }
 
-    /// The same within a limit of memory for a step, its state and its batch: what does not fit is computed again in the backward
-    /// pass, which may change the last bits of sums.
+    /// The same with everything chosen.
     ///
     /// # Errors
-    /// As [`Trainer::new`], and when the limit cannot be kept.
-    pub(crate) fn within(
-        network: &'n Network,
-        sgd: Sgd,
-        batch: usize,
-        state: State,
-        memory_limit: Option<MemoryLimit>,
-    ) -> Result<Self> {
-        let runner = program(network, sgd, batch, Purpose::Train { memory_limit })?;
+    /// As [`Trainer::new`], and when a memory limit cannot be kept.
+    pub fn with(network: &'n Network, how: TrainerOptions, batch: usize, state: State) -> Result<Self> {
+        let slots = slots(network, &*how.optimizer);
+        let runner = program(network, &how, batch, Purpose::Train)?;
         let outputs = runner.new_outputs();
-        let mut trainer = Trainer { network, sgd, batch, runner, outputs, noise: Noise::default() };
+        let mut trainer = Trainer { network, how, batch, runner, outputs, slots, noise: Noise::default() };
         trainer.set_state(state, None)?;
         Ok(trainer)
     }
 
-    /// What the next step draws random numbers with; each step counts on from there. Seed 0 and step 0 unless set.
+    /// The seed of random numbers and the number of the next step; each step counts on from there. Seed 0 and step 0 unless set.
     pub fn set_noise(&mut self, noise: Noise) {
         self.noise = noise;
     }
@@ -78,13 +111,29 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
-        let rate = [scalar(learning_rate, self.network.dtype())];
-        let feed = Feed { scalars: &rate, ..Feed::of(batch) };
+        let numbers = self.numbers(self.noise.step, learning_rate);
+        let feed = Feed { scalars: &numbers, ..Feed::of(batch) };
         self.runner.set_noise(self.noise);
         self.runner.run(&feed, &mut self.outputs)?;
         self.noise.step = self.noise.step.wrapping_add(1);
         let number = |index: usize| self.outputs[index].item().unwrap_or(f64::NAN);
-        Ok(StepResult { loss: number(0), accuracy: number(1) / batch.len().max(1) as f64, gradient_norm: number(2) })
+        Ok(StepResult {
+            loss: number(0),
+            objective: number(1),
+            accuracy: number(2) / batch.len().max(1) as f64,
+            gradient_norm: number(3),
+        })
+    }
+
+    /// What a step is given beside its batch, in the order of tracing.
+    fn numbers(&self, step: u64, learning_rate: f64) -> Vec<Tensor> {
+        let dtype = self.network.dtype();
+        let perturbation = self.how.perturbation.iter().filter_map(|perturbation| {
+            let numbers = perturbation.at_step(step);
+            Tensor::from_f64([numbers.len()], dtype, &numbers)
+        });
+        let optimizer = self.how.optimizer.at_step(step).into_iter().map(|number| scalar(number, dtype));
+        perturbation.chain([scalar(learning_rate, dtype)]).chain(optimizer).collect()
     }
 
     /// The parameters as they are now.
@@ -92,15 +141,20 @@ impl<'n> Trainer<'n> {
         &self.outputs[SCALARS..SCALARS + self.network.parameters().len()]
     }
 
-    /// The optimiser's velocities, one a parameter.
-    pub fn velocities(&self) -> &[Tensor] {
-        let count = self.network.parameters().len();
-        &self.outputs[SCALARS + count..SCALARS + 2 * count]
+    /// What the optimiser keeps, parameter after parameter.
+    pub fn optimizer_state(&self) -> &[Tensor] {
+        let start = SCALARS + self.network.parameters().len();
+        &self.outputs[start..start + self.slots.len()]
+    }
+
+    /// What [`Trainer::optimizer_state`] is called in checkpoints.
+    pub fn optimizer_names(&self) -> Vec<String> {
+        optimizer_names(self.network, &*self.how.optimizer)
     }
 
     /// The buffers as they are now.
     pub fn buffers(&self) -> &[Tensor] {
-        &self.outputs[SCALARS + 2 * self.network.parameters().len()..]
+        &self.outputs[SCALARS + self.network.parameters().len() + self.slots.len()..]
     }
 
     /// A copy of parameters and buffers.
@@ -108,22 +162,23 @@ impl<'n> Trainer<'n> {
         State { parameters: self.parameters().to_vec(), buffers: self.buffers().to_vec() }
     }
 
-    /// Goes on from other numbers; without velocities they start at zero.
+    /// Goes on from other numbers; without the optimiser's they start at zero.
     ///
     /// # Errors
     /// When a tensor is not shaped like its parameter.
-    pub fn set_state(&mut self, state: State, velocities: Option<Vec<Tensor>>) -> Result<()> {
+    pub fn set_state(&mut self, state: State, optimizer: Option<Vec<Tensor>>) -> Result<()> {
         let infos = self.network.parameters();
-        let velocities = velocities
-            .unwrap_or_else(|| infos.iter().map(|info| Tensor::zeros(&info.shape, self.network.dtype())).collect());
-        let given: Vec<Tensor> = state.parameters.into_iter().chain(velocities).chain(state.buffers).collect();
-        let slots = &mut self.outputs[SCALARS..];
+        let kept = self.slots.iter().map(|slot| &infos[slot.parameter]);
+        let zeros = || kept.clone().map(|info| Tensor::zeros(&info.shape, self.network.dtype())).collect();
+        let optimizer = optimizer.unwrap_or_else(zeros);
+        let given: Vec<Tensor> = state.parameters.into_iter().chain(optimizer).chain(state.buffers).collect();
+        let slots = &self.outputs[SCALARS..];
         if given.len() != slots.len() {
             return Err(Error::input("the state has another number of tensors than the network")
                 .detail("expected", slots.len())
                 .detail("got", given.len()));
         }
-        let names = infos.iter().chain(infos).map(|info| &info.path);
+        let names = infos.iter().chain(kept).map(|info| &info.path);
         let names = names.chain(self.network.buffers().iter().map(|info| &info.path));
         for ((slot, tensor), name) in slots.iter().zip(&given).zip(names) {
             if slot.shape() != tensor.shape() || slot.dtype() != tensor.dtype() {
@@ -134,13 +189,18 @@ impl<'n> Trainer<'n> {
             }
         }
         // Moved, not copied: a state may take half of the memory there is.
-        slots.iter_mut().zip(given).for_each(|(slot, tensor)| *slot = tensor);
+        self.outputs[SCALARS..].iter_mut().zip(given).for_each(|(slot, tensor)| *slot = tensor);
         Ok(())
     }
 
-    /// Bytes that a step takes beside parameters, velocities and buffers.
+    /// Bytes that a step takes beside parameters, what the optimiser keeps, and buffers.
     pub fn arena_bytes(&self) -> usize {
         self.runner.arena_bytes()
+    }
+
+    /// Bytes of what the optimiser keeps.
+    pub(super) fn optimizer_bytes(&self) -> usize {
+        optimizer_bytes(self.network, &*self.how.optimizer)
     }
 
     /// Gives back the memory of a step until the next one.
@@ -148,7 +208,7 @@ impl<'n> Trainer<'n> {
         self.runner.release();
     }
 
-    /// Floating-point operations that a step makes a second time, see [`Trainer::within`].
+    /// Floating-point operations that a step makes a second time to keep a memory limit.
     pub(super) fn again_flops(&self) -> u64 {
         let again = |pass: &Pass| matches!(pass, Pass::Again(_));
         self.runner.steps().iter().filter(|step| again(&step.pass)).map(|step| step.flops).sum()
@@ -170,12 +230,38 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn diagnose(&self, batch: &Batch) -> Result<Option<NonFinite>> {
-        let mut runner = program(self.network, self.sgd, self.batch, Purpose::Inspect)?;
-        runner.set_noise(Noise { step: self.noise.step.wrapping_sub(1), ..self.noise });
-        let rate = [scalar(0.0, self.network.dtype())];
-        let feed = Feed { parameters: self.parameters(), buffers: self.buffers(), scalars: &rate, ..Feed::of(batch) };
+        let mut runner = program(self.network, &self.how, self.batch, Purpose::Inspect)?;
+        let step = self.noise.step.wrapping_sub(1);
+        runner.set_noise(Noise { step, ..self.noise });
+        let numbers = self.numbers(step, 0.0);
+        let feed =
+            Feed { parameters: self.parameters(), buffers: self.buffers(), scalars: &numbers, ..Feed::of(batch) };
         runner.first_non_finite(&feed)
     }
+}
+
+/// What the optimiser keeps, parameter after parameter.
+fn slots(network: &Network, optimizer: &dyn Optimizer) -> Vec<Slot> {
+    let of = |(parameter, info): (usize, &crate::nn::ParameterInfo)| {
+        optimizer.slots(&info.path).iter().map(move |&name| Slot { name, parameter })
+    };
+    network.parameters().iter().enumerate().flat_map(of).collect()
+}
+
+/// Bytes of what the optimiser keeps.
+pub(super) fn optimizer_bytes(network: &Network, optimizer: &dyn Optimizer) -> usize {
+    let slots = slots(network, optimizer);
+    let elements = slots.iter().map(|slot| network.parameters()[slot.parameter].shape.elements());
+    elements.sum::<usize>() * network.dtype().bytes()
+}
+
+/// What is called how in checkpoints: a velocity as its parameter, everything else `name/path`.
+pub(crate) fn optimizer_names(network: &Network, optimizer: &dyn Optimizer) -> Vec<String> {
+    let name = |slot: Slot| {
+        let path = &network.parameters()[slot.parameter].path;
+        if slot.name == "velocity" { path.clone() } else { format!("{}/{path}", slot.name) }
+    };
+    slots(network, optimizer).into_iter().map(name).collect()
 }
 
 fn scalar(value: f64, dtype: DType) -> Tensor {
@@ -188,50 +274,57 @@ fn scalar(value: f64, dtype: DType) -> Tensor {
 /// What a program is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// To take steps, within a limit of memory.
-    Train { memory_limit: Option<MemoryLimit> },
+    /// To take steps.
+    Train,
     /// To look at the forward and backward pass, value by value.
     Inspect,
 }
 
 /// Builds the step.
-fn program(network: &Network, sgd: Sgd, batch: usize, purpose: Purpose) -> Result<Runner> {
+fn program(network: &Network, how: &TrainerOptions, batch: usize, purpose: Purpose) -> Result<Runner> {
     let graph = Graph::new();
-    let traced = network.trace_with(&graph, batch, NormMode::Batch, true)?;
+    let perturbation = how.perturbation.as_deref();
+    let traced =
+        network.trace(&graph, Tracing { noisy: true, perturbation, ..Tracing::quiet(batch, NormMode::Batch) })?;
     let loss = traced.losses.mean_all();
-    let gradient = graph.vjp(&[loss], &traced.parameters, None)?;
+    let objective = traced.with_terms(loss)?;
+    let variables = traced.parameters();
+    let gradient = graph.vjp(&[objective], &variables, None)?;
     let norm = gradient_norm(&gradient).unwrap_or_else(|| loss.like(0.0));
-    let mut outputs = vec![
-        ("loss".to_string(), loss),
-        ("hits".to_string(), traced.hits.sum_all()),
-        ("gradient_norm".to_string(), norm),
-    ];
-    let Purpose::Train { memory_limit } = purpose else {
+    let scalars = [("loss", loss), ("objective", objective), ("hits", traced.hits.sum_all()), ("gradient_norm", norm)];
+    let mut outputs: Vec<(String, Var<'_>)> = scalars.map(|(name, var)| (name.to_string(), var)).into();
+    if purpose == Purpose::Inspect {
         let names = network.parameters().iter().map(|info| format!("grad/{}", info.path));
         outputs.extend(names.zip(gradient));
         return Runner::new(&graph, &outputs, &Build { fuse: false, ..Build::default() });
-    };
-    let rate = graph.input("learning_rate", [], network.dtype());
+    }
+    let dtype = network.dtype();
+    let rate = graph.input("learning_rate", [], dtype);
+    let numbers: Vec<Var<'_>> =
+        (0..how.optimizer.numbers()).map(|n| graph.input(format!("optimizer/{n}"), [], dtype)).collect();
     // Infinity times zero is NaN, and nothing equals NaN: true only where both numbers are finite.
-    let sum = loss + norm;
+    let sum = objective + norm;
     let finite = (sum * 0.0).equal(sum.like(0.0));
-    // Parameters, then velocities, then buffers: each is overwritten by what it becomes.
+    // Parameters, then what the optimiser keeps, then buffers: each is overwritten by what it becomes.
     let mut parameters = Vec::new();
-    let mut velocities = Vec::new();
-    for ((info, &parameter), &gradient) in network.parameters().iter().zip(&traced.parameters).zip(&gradient) {
-        let velocity = graph.input(format!("velocity/{}", info.path), &info.shape, network.dtype());
+    let mut kept = Vec::new();
+    for ((info, &parameter), &gradient) in network.parameters().iter().zip(&variables).zip(&gradient) {
+        let names: Vec<String> =
+            how.optimizer.slots(&info.path).iter().map(|slot| format!("{slot}/{}", info.path)).collect();
+        let state: Vec<Var<'_>> = names.iter().map(|name| graph.input(name, &info.shape, dtype)).collect();
         let _scope = graph.scope("update");
-        let (new, moved) = sgd.step(parameter, gradient, velocity, rate);
+        let at = Update { path: &info.path, parameter, gradient, state: state.clone(), rate, numbers: numbers.clone() };
+        let (new, moved) = how.optimizer.update(&at);
         parameters.push((format!("param/{}", info.path), finite.select(new, parameter)));
-        velocities.push((format!("velocity/{}", info.path), finite.select(moved, velocity)));
+        kept.extend(names.into_iter().zip(moved).zip(state).map(|((name, new), old)| (name, finite.select(new, old))));
     }
     let buffers = traced.cx.buffers().into_iter().map(|(info, buffer, update)| {
         (format!("buffer/{}", info.path), update.map_or(buffer, |update| finite.select(update, buffer)))
     });
-    let kept: Vec<_> = parameters.into_iter().chain(velocities).chain(buffers).collect();
-    let donations: Vec<_> = kept.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
-    outputs.extend(kept);
-    Runner::new(&graph, &outputs, &Build { donations, memory_limit, ..Build::default() })
+    let updated: Vec<_> = parameters.into_iter().chain(kept).chain(buffers).collect();
+    let donations: Vec<_> = updated.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
+    outputs.extend(updated);
+    Runner::new(&graph, &outputs, &Build { donations, memory_limit: how.memory_limit, ..Build::default() })
 }
 
 /// √Σ g² over all parameters.

@@ -1,0 +1,129 @@
+//! Samples in memory, as programs take them.
+
+use crate::data::{Dataset, Split};
+use crate::{Error, Result};
+use evenkeel_graph::{DType, Element, Tensor};
+
+/// Inputs `[N, ..]` and labels of some samples: `[N]`, or `[N, T]` where every position has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The inputs, in the network's floating-point type, or `I32` for a network that reads tokens.
+    pub inputs: Tensor,
+    /// The labels, `I32`.
+    pub labels: Tensor,
+}
+
+impl Batch {
+    /// All samples of a split, normalized as the data set says, in f32 or f64.
+    ///
+    /// # Errors
+    /// When the samples were not read, or are too many for one tensor.
+    pub fn of(dataset: &Dataset, split: &Split, dtype: DType) -> Result<Batch> {
+        let indices: Vec<u32> = (0..split.len() as u32).collect();
+        Self::some_of(dataset, split, &indices, dtype)
+    }
+
+    /// The samples at `indices` of a split, as [`Batch::of`].
+    ///
+    /// # Errors
+    /// When an index is outside the split.
+    pub fn some_of(dataset: &Dataset, split: &Split, indices: &[u32], dtype: DType) -> Result<Batch> {
+        let mut shape = vec![indices.len()];
+        shape.extend(split.image_shape());
+        let mut labels = vec![0i32; indices.len()];
+        let elements = indices.len() * split.image_len();
+        let inputs = match dtype {
+            DType::F64 => {
+                let mut pixels = vec![0.0f64; elements];
+                split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
+                Tensor::new(shape, pixels)
+            }
+            _ => {
+                let mut pixels = vec![0.0f32; elements];
+                split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
+                Tensor::new(shape, pixels)
+            }
+        };
+        match (inputs, Tensor::new([indices.len()], labels)) {
+            (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
+            _ => Err(Error::input("a batch has too many elements").detail("got", format!("{elements} elements"))),
+        }
+    }
+
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.labels.shape().first().copied().unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The samples at `indices`, in that order; one may come more than once.
+    ///
+    /// # Errors
+    /// When an index is not below [`Batch::len`].
+    pub fn take(&self, indices: &[u32]) -> Result<Batch> {
+        if let Some(outside) = indices.iter().find(|&&index| index as usize >= self.len()) {
+            return Err(Error::input("there is no such sample")
+                .detail("expected", format!("a number below {}", self.len()))
+                .detail("got", outside));
+        }
+        match (rows(&self.inputs, indices), rows(&self.labels, indices)) {
+            (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
+            _ => Err(Error::input("samples must be floats or integers with integer labels")),
+        }
+    }
+
+    /// The first `count` samples, or all where there are fewer.
+    pub fn first(&self, count: usize) -> Batch {
+        let indices: Vec<u32> = (0..count.min(self.len()) as u32).collect();
+        // The indices are inside: only a batch whose inputs and labels do not belong together has none to give.
+        self.take(&indices).unwrap_or_else(|_| self.clone())
+    }
+}
+
+/// The rows of a tensor at `indices`.
+fn rows(tensor: &Tensor, indices: &[u32]) -> Option<Tensor> {
+    fn gather<T: Element>(from: &[T], shape: Vec<usize>, row: usize, indices: &[u32]) -> Option<Tensor> {
+        let mut elements = Vec::with_capacity(row * indices.len());
+        for &index in indices {
+            elements.extend_from_slice(from.get(index as usize * row..(index as usize + 1) * row)?);
+        }
+        Tensor::new(shape, elements)
+    }
+    let mut shape = tensor.shape().to_vec();
+    let row: usize = shape[1..].iter().product();
+    shape[0] = indices.len();
+    match tensor.dtype() {
+        DType::F32 => gather(tensor.as_slice::<f32>()?, shape, row, indices),
+        DType::F64 => gather(tensor.as_slice::<f64>()?, shape, row, indices),
+        DType::I32 => gather(tensor.as_slice::<i32>()?, shape, row, indices),
+        DType::Bool => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_taken_in_the_order_asked_for_and_one_may_come_twice() {
+        let inputs = Tensor::new([3, 2], vec![0.0_f32, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        let batch = Batch { inputs, labels: Tensor::new([3], vec![7, 8, 9]).unwrap() };
+        let taken = batch.take(&[2, 0, 2]).unwrap();
+        assert_eq!(taken.inputs.as_slice::<f32>().unwrap(), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
+        assert_eq!(taken.labels.as_slice::<i32>().unwrap(), [9, 7, 9]);
+        assert_eq!(batch.first(2), batch.take(&[0, 1]).unwrap());
+        assert_eq!(batch.first(9), batch);
+    }
+
+    #[test]
+    fn a_sample_that_is_not_there_is_refused() {
+        let batch =
+            Batch { inputs: Tensor::new([1, 1], vec![0.0_f64]).unwrap(), labels: Tensor::zeros([1], DType::I32) };
+        let error = batch.take(&[0, 1]).unwrap_err().to_string();
+        assert!(error.contains("a number below 1"), "{error}");
+    }
+}
