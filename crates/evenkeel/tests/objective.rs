@@ -7,7 +7,7 @@ use evenkeel::nn::{Context, Initial, NormSettings, ParameterInfo, Perturbation};
 use evenkeel::objective::Term;
 use evenkeel::optim::{Adam, Adamax, Sgd};
 use evenkeel::train::{Trainer, TrainerOptions};
-use evenkeel::{Batch, Network, Probe, State, Trace, study};
+use evenkeel::{Batch, Network, Probe, Trace, study};
 use std::ops::ControlFlow;
 
 fn model<'g>(cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
@@ -99,7 +99,8 @@ fn learned_numbers_of_a_term_are_parameters_of_the_network_and_learn() {
     let network = decayed(0.1, true);
     assert_eq!(network.parameters().last().unwrap().path, "objective.factor");
     let state = network.initial_state(Initialization::He, 0);
-    let squares: f64 = flat(&state.parameters)[..state.parameters.iter().map(Tensor::len).sum::<usize>() - 1]
+    let squares: f64 = flat(&state.parameters)
+        [..state.parameters.iter().map(|tensor| tensor.shape().elements()).sum::<usize>() - 1]
         .iter()
         .map(|value| value * value)
         .sum();
