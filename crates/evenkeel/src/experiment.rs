@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::config::{Config, NormMode, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
+use crate::init::Scheme;
 use crate::network::{Network, State};
 use crate::nn::{NormSettings, Reads};
 use crate::optim::{self, Optimizer};
@@ -86,7 +87,8 @@ impl Experiment {
 
     /// The numbers before the first step.
     pub fn initial_state(&self) -> State {
-        self.network.initial_state(self.config.initialization, self.config.seed)
+        let scheme = Scheme { rule: self.config.initialization, scale: self.config.initialization_scale };
+        self.network.initial_state(scheme, self.config.seed)
     }
 
     /// The first `count` training samples.

@@ -1,8 +1,8 @@
 //! A network with its parameters' names and shapes, and the tracing every program starts with.
 
 use crate::Result;
-use crate::config::{Initialization, Loss, NormMode};
-use crate::init::initialize;
+use crate::config::{Loss, NormMode};
+use crate::init::{Scheme, initialize};
 use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo, Perturbation, Reads};
 use crate::objective::{Term, hits, losses};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
@@ -212,8 +212,9 @@ impl Network {
         !self.buffers.is_empty()
     }
 
-    /// The numbers before the first step.
-    pub fn initial_state(&self, scheme: Initialization, seed: u64) -> State {
+    /// The numbers before the first step: an [`Initialization`](crate::config::Initialization) alone, or scaled.
+    pub fn initial_state(&self, scheme: impl Into<Scheme>, seed: u64) -> State {
+        let scheme = scheme.into();
         State {
             parameters: self.parameters.iter().map(|info| initialize(info, scheme, seed, self.dtype)).collect(),
             buffers: self

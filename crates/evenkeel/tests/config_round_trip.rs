@@ -42,6 +42,13 @@ fn positive() -> impl Strategy<Value = f64> {
     prop::num::f64::POSITIVE.prop_filter("above 0 and finite", |number| *number > 0.0 && number.is_finite())
 }
 
+fn initialization() -> impl Strategy<Value = Initialization> {
+    (choice(Initialization::ALL), positive()).prop_map(|(rule, deviation)| match rule {
+        Initialization::Normal(_) => Initialization::Normal(deviation),
+        rule => rule,
+    })
+}
+
 prop_compose! {
     fn top_level()(
         seed: u64,
@@ -49,13 +56,14 @@ prop_compose! {
         norm in norm(),
         weight_norm in choice(WeightNorm::ALL),
         activation in choice(Activation::ALL),
-        initialization in choice(Initialization::ALL),
+        initialization in initialization(),
+        initialization_scale in positive(),
         loss in choice(Loss::ALL),
         epochs in 1..=usize::MAX,
         batch_size in 1..=usize::MAX,
         dtype in choice(Precision::ALL),
     ) -> Config {
-        Config { seed, model, norm, weight_norm, activation, initialization, loss, epochs, batch_size, dtype, ..Config::default() }
+        Config { seed, model, norm, weight_norm, activation, initialization, initialization_scale, loss, epochs, batch_size, dtype, ..Config::default() }
     }
 }
 
@@ -196,6 +204,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
     weight_norm = "none"
     activation = "relu"
     initialization = "he"
+    initialization_scale = 1.0
     loss = "cross-entropy"
     epochs = 20
     batch_size = 64

@@ -108,14 +108,6 @@ choices! {
         Gelu = "gelu",
     }
 
-    /// How weights are drawn before the first step.
-    Initialization "initialization" {
-        /// Normal with variance 2 / fan-in (He et al. 2015).
-        He = "he",
-        /// Variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010).
-        Glorot = "glorot",
-    }
-
     /// What training makes small.
     Loss "loss" {
         /// Mean softmax cross-entropy.

@@ -26,6 +26,7 @@
 mod choice;
 mod excerpt;
 mod fault;
+mod initialization;
 mod lookup;
 mod model;
 mod norm;
@@ -35,7 +36,8 @@ mod size;
 mod table;
 mod write;
 
-pub use choice::{Activation, Initialization, Loss, NormMode, OptimizerKind, Precision, ScheduleKind, WeightNorm};
+pub use choice::{Activation, Loss, NormMode, OptimizerKind, Precision, ScheduleKind, WeightNorm};
+pub use initialization::Initialization;
 pub use model::{MODELS, ModelSpec};
 pub use norm::NormKind;
 pub use resolve::Override;

@@ -2,6 +2,7 @@
 
 use super::choice::*;
 use super::fault::Fault;
+use super::initialization::Initialization;
 use super::model::ModelSpec;
 use super::norm::NormKind;
 use super::setting::{Kind, Range, Setting, range};
@@ -156,8 +157,10 @@ settings! {
         weight_norm: WeightNorm = WeightNorm::None;
         /// Function between the layers of an mlp; deep-linear has none, the others have relu.
         activation: Activation = Activation::Relu;
-        /// How weights are drawn before the first step.
+        /// How weights are drawn before the first step; normal takes a deviation, as in normal:0.05. With uniform, biases are drawn as well, as PyTorch does.
         initialization | init: Initialization = Initialization::He;
+        /// What the drawn weights of layers are multiplied by: their gain.
+        initialization_scale: f64 = 1.0, [above 0];
         /// What training makes small.
         loss: Loss = Loss::CrossEntropy;
         /// Passes over the training samples.

@@ -18,6 +18,18 @@ pub enum Initial {
         /// Outputs that one input goes to.
         fan_out: usize,
     },
+    /// Numbers that are added to a layer's outputs: zeros, unless the initialization scheme draws them as well.
+    Bias {
+        /// Numbers that the layer's weights are drawn for, see [`Initial::Weight`] and [`Initial::Recurrent`].
+        fan_in: usize,
+    },
+    /// As weights whose one input goes to `hidden` outputs; a scheme may take the size of all weights of the layer from that alone.
+    Recurrent {
+        /// Numbers that are added up for one output.
+        fan_in: usize,
+        /// Numbers in the state of the layer; the weights are `[.., gates · hidden]`.
+        hidden: usize,
+    },
     /// The Euclidean length of each unit's numbers in another parameter, `[.., units]`, as that starts.
     Lengths(Box<ParameterInfo>),
 }

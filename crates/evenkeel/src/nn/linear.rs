@@ -1,29 +1,23 @@
 //! Linear and convolution layers.
 
-use super::{Context, Initial};
+use super::Context;
+use super::affine::Affine;
 use evenkeel_graph::Var;
 
 impl<'g> Context<'g> {
     /// y = x W + b with `weight` `[in, out]` (see [`Context::weight`]) and `bias` `[out]`; an input `[N, H, W, C]` is flattened first.
     pub fn linear(&self, name: &str, x: Var<'g>, out: usize) -> Var<'g> {
-        let _scope = self.scope(name);
-        let (x, inputs) = rows(x);
-        let y = x.matmul(self.weight("weight", [inputs, out], linear_initial(inputs, out)));
-        y + self.param("bias", [out], Initial::Constant(0.0))
+        self.dense(name, x, out, false, true)
     }
 
     /// The last linear layer, whose outputs nothing normalizes: its weights are never standardized.
     pub fn head(&self, name: &str, x: Var<'g>, out: usize) -> Var<'g> {
-        let y = self.head_without_bias(name, x, out);
-        let _scope = self.scope(name);
-        y + self.param("bias", [out], Initial::Constant(0.0))
+        self.dense(name, x, out, true, true)
     }
 
     /// The last linear layer without a bias.
     pub fn head_without_bias(&self, name: &str, x: Var<'g>, out: usize) -> Var<'g> {
-        let _scope = self.scope(name);
-        let (x, inputs) = rows(x);
-        x.matmul(self.output_weight("weight", [inputs, out], linear_initial(inputs, out)))
+        self.dense(name, x, out, true, false)
     }
 
     /// y = x W + b over the last axis at every position: `[.., in]` becomes `[.., out]`.
@@ -38,19 +32,12 @@ impl<'g> Context<'g> {
 
     /// y = x W without a bias.
     pub fn linear_without_bias(&self, name: &str, x: Var<'g>, out: usize) -> Var<'g> {
-        let _scope = self.scope(name);
-        let (x, inputs) = rows(x);
-        x.matmul(self.weight("weight", [inputs, out], linear_initial(inputs, out)))
+        self.dense(name, x, out, false, false)
     }
 
     /// Two-dimensional convolution without a bias: `weight` `[k, k, in, out]`, the same stride and padding both ways.
     pub fn conv(&self, name: &str, x: Var<'g>, out: usize, kernel: usize, stride: usize, padding: usize) -> Var<'g> {
-        let _scope = self.scope(name);
-        let inputs = x.shape().last().copied().unwrap_or(0);
-        let area = kernel * kernel;
-        let initial = Initial::Weight { fan_in: inputs * area, fan_out: out * area };
-        let weight = self.weight("weight", [kernel, kernel, inputs, out], initial);
-        x.conv(weight, [stride; 2], [[padding; 2]; 2])
+        self.convolution(name, x, out, [kernel, stride, padding], false)
     }
 
     /// Two-dimensional convolution with a bias `[out]` a channel.
@@ -63,20 +50,32 @@ impl<'g> Context<'g> {
         stride: usize,
         padding: usize,
     ) -> Var<'g> {
-        let y = self.conv(name, x, out, kernel, stride, padding);
-        let _scope = self.scope(name);
-        y + self.param("bias", [out], Initial::Constant(0.0))
+        self.convolution(name, x, out, [kernel, stride, padding], true)
     }
-}
 
-/// The samples as rows, and how long they are.
-fn rows(x: Var<'_>) -> (Var<'_>, usize) {
-    let x = if x.shape().len() > 2 { x.flatten() } else { x };
-    (x, x.shape().last().copied().unwrap_or(0))
-}
+    fn dense(&self, name: &str, x: Var<'g>, out: usize, last: bool, biased: bool) -> Var<'g> {
+        let _scope = self.scope(name);
+        let x = if x.shape().len() > 2 { x.flatten() } else { x };
+        let inputs = x.shape().last().copied().unwrap_or(0);
+        let layer = Affine { shape: [inputs, out].into(), fan_in: inputs, fan_out: out, last, biased };
+        self.affine(layer, |weight| x.matmul(weight))
+    }
 
-fn linear_initial(inputs: usize, out: usize) -> Initial {
-    Initial::Weight { fan_in: inputs, fan_out: out }
+    fn convolution(
+        &self,
+        name: &str,
+        x: Var<'g>,
+        out: usize,
+        [kernel, stride, padding]: [usize; 3],
+        biased: bool,
+    ) -> Var<'g> {
+        let _scope = self.scope(name);
+        let inputs = x.shape().last().copied().unwrap_or(0);
+        let area = kernel * kernel;
+        let shape = [kernel, kernel, inputs, out].into();
+        let layer = Affine { shape, fan_in: inputs * area, fan_out: out * area, last: false, biased };
+        self.affine(layer, |weight| x.conv(weight, [stride; 2], [[padding; 2]; 2]))
+    }
 }
 
 /// Applies a layer to every position.

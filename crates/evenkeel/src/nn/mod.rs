@@ -4,6 +4,7 @@
 //! by path and says how normalization layers take their statistics; nothing of it lives on between traces.
 
 mod activation;
+mod affine;
 mod attention;
 mod context;
 mod dropout;

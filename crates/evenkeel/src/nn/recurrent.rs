@@ -63,10 +63,11 @@ impl<'g> Context<'g> {
         };
         let width = gates * hidden;
         let weight = |name: &str, inputs: usize| {
-            self.weight(name, [inputs, width], Initial::Weight { fan_in: inputs, fan_out: hidden })
+            self.weight(name, [inputs, width], Initial::Recurrent { fan_in: inputs, hidden })
         };
         let (weight_ih, weight_hh) = (weight("weight_ih", channels), weight("weight_hh", hidden));
-        let [bias_ih, bias_hh] = ["bias_ih", "bias_hh"].map(|name| self.param(name, [width], Initial::Constant(0.0)));
+        let bias = |name: &str| self.param(name, [width], Initial::Bias { fan_in: hidden });
+        let (bias_ih, bias_hh) = (bias("bias_ih"), bias("bias_hh"));
         let inputs = x.reshape([samples * positions, channels]).matmul(weight_ih) + bias_ih;
         let inputs = inputs.reshape([samples, positions, width]);
         let mut state = start(self.graph().splat(0.0, [samples, hidden], x.dtype()));
