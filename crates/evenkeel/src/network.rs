@@ -6,10 +6,11 @@ use crate::init::{Scheme, initialize};
 use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo, Reads};
 use crate::objective::{hits, losses};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
+use std::rc::Rc;
 
 /// A model, what it is applied to and what it is trained for.
 pub struct Network {
-    model: Box<dyn Model>,
+    model: Rc<dyn Model>,
     input_shape: Vec<usize>,
     dtype: DType,
     loss: Loss,
@@ -17,6 +18,7 @@ pub struct Network {
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
     flops: u64,
+    couples_samples: bool,
 }
 
 /// The numbers of a network: parameters and buffers in the order of [`Network::parameters`] and [`Network::buffers`].
@@ -89,12 +91,24 @@ impl Network {
         loss: Loss,
         norm: NormSettings,
     ) -> Result<Network> {
+        Self::of(model.into(), input_shape, dtype, loss, norm)
+    }
+
+    fn of(
+        model: Rc<dyn Model>,
+        input_shape: &[usize],
+        dtype: DType,
+        loss: Loss,
+        norm: NormSettings,
+    ) -> Result<Network> {
         let input_shape = input_shape.to_vec();
+        let (parameters, buffers, flops, couples_samples) = (vec![], vec![], 0, false);
         let mut network =
-            Network { model, input_shape, dtype, loss, norm, parameters: vec![], buffers: vec![], flops: 0 };
+            Network { model, input_shape, dtype, loss, norm, parameters, buffers, flops, couples_samples };
         let graph = Graph::new();
         let traced = network.trace(&graph, 2, NormMode::Running)?;
         network.flops = graph.function(&[("logits", traced.logits)])?.flops() / 2;
+        network.couples_samples = traced.cx.couples_samples();
         let (parameters, buffers) = (traced.cx.parameters(), traced.cx.buffers());
         network.parameters = parameters.into_iter().map(|(info, _)| info).collect();
         network.buffers = buffers.into_iter().map(|(info, ..)| info).collect();
@@ -146,21 +160,47 @@ impl Network {
         !self.buffers.is_empty()
     }
 
+    /// Whether samples of a batch depend on each other in this mode.
+    pub fn couples_samples(&self, mode: NormMode) -> bool {
+        self.couples_samples || mode == NormMode::Batch && self.has_batch_statistics()
+    }
+
+    /// What normalization layers and weights are told.
+    pub(crate) fn norm_settings(&self) -> NormSettings {
+        self.norm
+    }
+
+    /// What is traced.
+    pub(crate) fn model(&self) -> Rc<dyn Model> {
+        self.model.clone()
+    }
+
+    /// The same network with other settings.
+    pub(crate) fn with_settings(&self, norm: NormSettings) -> Result<Network> {
+        Self::of(self.model(), &self.input_shape, self.dtype, self.loss, norm)
+    }
+
+    /// Another model in the place of this one.
+    pub(crate) fn with_model(&self, model: Box<dyn Model>, norm: NormSettings) -> Result<Network> {
+        Self::of(model.into(), &self.input_shape, self.dtype, self.loss, norm)
+    }
+
     /// The numbers before the first step: an [`Initialization`](crate::config::Initialization) alone, or scaled.
     pub fn initial_state(&self, scheme: impl Into<Scheme>, seed: u64) -> State {
         let scheme = scheme.into();
         State {
             parameters: self.parameters.iter().map(|info| initialize(info, scheme, seed, self.dtype)).collect(),
-            buffers: self
-                .buffers
-                .iter()
-                .map(|info| {
-                    let values = vec![info.initial; info.shape.elements()];
-                    Tensor::from_f64(&info.shape, self.dtype, &values)
-                        .unwrap_or_else(|| Tensor::zeros(&info.shape, self.dtype))
-                })
-                .collect(),
+            buffers: self.initial_buffers(),
         }
+    }
+
+    /// The buffers before the first step.
+    pub(crate) fn initial_buffers(&self) -> Vec<Tensor> {
+        let start = |info: &BufferInfo| {
+            let values = vec![info.initial; info.shape.elements()];
+            Tensor::from_f64(&info.shape, self.dtype, &values).unwrap_or_else(|| Tensor::zeros(&info.shape, self.dtype))
+        };
+        self.buffers.iter().map(start).collect()
     }
 
     /// Traces the network for `batch` samples, without noise. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`,

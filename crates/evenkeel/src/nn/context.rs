@@ -1,8 +1,9 @@
 //! Parameters, buffers and settings, asked for by name while a network is traced.
 
 use crate::config::{NormMode, WeightNorm};
+use crate::norm::{ConstantNorm, Folds};
 use evenkeel_graph::{DType, Graph, Scope, Shape, Var};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// What a parameter starts as.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +96,17 @@ pub struct BatchStatistic<'g> {
     pub value: Var<'g>,
 }
 
+/// A weight that a layer makes of its parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct MadeWeight<'g> {
+    /// What its path would be as a parameter.
+    pub(crate) path: String,
+    /// How it is made.
+    pub(crate) kind: WeightNorm,
+    /// What comes out.
+    pub(crate) value: Var<'g>,
+}
+
 /// What a network is traced in.
 pub struct Context<'g> {
     graph: &'g Graph,
@@ -104,6 +116,10 @@ pub struct Context<'g> {
     parameters: RefCell<Vec<(ParameterInfo, Var<'g>)>>,
     buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
     statistics: RefCell<Vec<BatchStatistic<'g>>>,
+    made_weights: RefCell<Vec<MadeWeight<'g>>>,
+    constant_norms: RefCell<Vec<ConstantNorm<'g>>>,
+    folds: RefCell<Folds>,
+    couples_samples: Cell<bool>,
     problem: RefCell<Option<crate::Error>>,
 }
 
@@ -118,6 +134,10 @@ impl<'g> Context<'g> {
             parameters: RefCell::default(),
             buffers: RefCell::default(),
             statistics: RefCell::default(),
+            made_weights: RefCell::default(),
+            constant_norms: RefCell::default(),
+            folds: RefCell::default(),
+            couples_samples: Cell::default(),
             problem: RefCell::default(),
         }
     }
@@ -154,7 +174,11 @@ impl<'g> Context<'g> {
 
     /// A parameter of the current place. Asking twice for one path gives the same value.
     pub fn param(&self, name: &str, shape: impl Into<Shape>, initial: Initial) -> Var<'g> {
-        let (path, shape) = (self.graph.path(name), shape.into());
+        self.param_at(self.graph.path(name), shape.into(), initial)
+    }
+
+    /// The parameter of a path, wherever the current place is.
+    pub(crate) fn param_at(&self, path: String, shape: Shape, initial: Initial) -> Var<'g> {
         if let Some((info, var)) = self.parameters.borrow().iter().find(|(info, _)| info.path == path) {
             if info.shape != shape {
                 self.fail(
@@ -198,6 +222,46 @@ impl<'g> Context<'g> {
     /// Makes a statistic of this batch known to whoever asks for it; in the order in which [`Context::frozen`] asks.
     pub(crate) fn record_statistic(&self, name: &str, value: Var<'g>) {
         self.statistics.borrow_mut().push(BatchStatistic { path: self.graph.path(name), value });
+    }
+
+    /// Makes a weight known that is made of parameters: under `name`, as it would be a parameter of the current place.
+    pub(crate) fn record_weight(&self, name: &str, kind: WeightNorm, value: Var<'g>) {
+        self.made_weights.borrow_mut().push(MadeWeight { path: self.graph.path(name), kind, value });
+    }
+
+    /// The weights that are made of parameters, in order.
+    pub(crate) fn made_weights(&self) -> Vec<MadeWeight<'g>> {
+        self.made_weights.borrow().clone()
+    }
+
+    /// Makes a norm known whose statistics are constants here.
+    pub(crate) fn record_constant_norm(&self, norm: ConstantNorm<'g>) {
+        self.constant_norms.borrow_mut().push(norm);
+    }
+
+    /// The norms whose statistics are constants, in order.
+    pub(crate) fn constant_norms(&self) -> Vec<ConstantNorm<'g>> {
+        self.constant_norms.borrow().clone()
+    }
+
+    /// Leaves norms away from now on.
+    pub(crate) fn fold(&self, folds: &Folds) {
+        self.folds.borrow_mut().extend(folds.iter().map(|(path, bias)| (path.clone(), bias.clone())));
+    }
+
+    /// What stands in the place of the norm at the current place, if it is folded away.
+    pub(crate) fn folded(&self) -> Option<Option<String>> {
+        self.folds.borrow().get(&self.place()).cloned()
+    }
+
+    /// Says that a sample's output depends on the others of its batch, in every norm mode.
+    pub(crate) fn couple_samples(&self) {
+        self.couples_samples.set(true);
+    }
+
+    /// Whether a sample's output depends on the others of its batch whatever the norm mode is.
+    pub(crate) fn couples_samples(&self) -> bool {
+        self.couples_samples.get()
     }
 
     /// The path of the current place, for messages.

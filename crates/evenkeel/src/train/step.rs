@@ -2,6 +2,7 @@
 
 use crate::config::NormMode;
 use crate::network::{Batch, Network, Noise, State};
+use crate::norm::check_weights;
 use crate::optim::Sgd;
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::work::Work;
@@ -111,7 +112,7 @@ impl<'n> Trainer<'n> {
     /// Goes on from other numbers; without velocities they start at zero.
     ///
     /// # Errors
-    /// When a tensor is not shaped like its parameter.
+    /// When a tensor is not shaped like its parameter, or a weight could never learn ([`check_weights`]).
     pub fn set_state(&mut self, state: State, velocities: Option<Vec<Tensor>>) -> Result<()> {
         let infos = self.network.parameters();
         let velocities = velocities
@@ -133,6 +134,7 @@ impl<'n> Trainer<'n> {
                     .detail("got", format!("{} {}", tensor.dtype(), tensor.shape())));
             }
         }
+        check_weights(self.network, &given[..infos.len()])?;
         // Moved, not copied: a state may take half of the memory there is.
         slots.iter_mut().zip(given).for_each(|(slot, tensor)| *slot = tensor);
         Ok(())
