@@ -48,7 +48,7 @@ def parameter(path, shape):
     name = f"param/{path}"
     if len(shape) > 1:
         return tensor(name, shape, 0.0, 2.0 / math.sqrt(math.prod(shape[:-1])))
-    return tensor(name, shape, 1.0, 0.3) if path.endswith(("weight", "weight_g")) else tensor(name, shape, 0.0, 0.2)
+    return tensor(name, shape, 1.0, 0.3) if path.endswith(("weight", "_g")) else tensor(name, shape, 0.0, 0.2)
 
 
 def buffer(path, shape):

@@ -88,7 +88,8 @@ FILES = {
         for weights in WEIGHTS
         for model, image in (("mlp:8-6", [2, 3, 2]), ("convolutions", [5, 4, 3]))
         for norm in ("none", "batch", "mean-only")
-    ],
+    ]
+    + [case(layer, [4, 9], 5, 3, epsilon=1e-3, weights=weights) for weights in WEIGHTS for layer in ("gru", "lstm")],
 }
 
 

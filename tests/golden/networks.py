@@ -146,34 +146,48 @@ class Norms:
         return kinds[self.kind]()
 
 
+def normalized(v, g):
+    """g v / |v| for each unit, an entry of the first axis."""
+    # In plain operations: the second derivative of `torch._weight_norm` in PyTorch 2.15 is not that of its first.
+    length = torch.linalg.vector_norm(v.flatten(1), dim=1)
+    return v * (g / length).view(-1, *[1] * (v.ndim - 1))
+
+
+def standardized(w):
+    """Mean 0 and unbiased deviation 1 for each unit, an entry of the first axis."""
+    axes = tuple(range(1, w.ndim))
+    return (w - w.mean(axes, keepdim=True)) / (w.std(axes, keepdim=True) + 1e-5)
+
+
+def transform_weight(module, name, kind):
+    """Puts the parameters of a normalized weight in its place; gives back what makes a weight of them."""
+    if kind == "normalized":
+        v = getattr(module, name)
+        delattr(module, name)
+        setattr(module, f"{name}_v", v)
+        setattr(module, f"{name}_g", nn.Parameter(v.detach().flatten(1).norm(dim=1)))
+        return lambda: normalized(getattr(module, f"{name}_v"), getattr(module, f"{name}_g"))
+    return lambda: standardized(getattr(module, name))
+
+
 def transform_weights(network, kind):
-    """Weight normalization or standardization in every linear layer and convolution but a standardized head."""
+    """Weight normalization or standardization in every linear, convolution and recurrent layer but a standardized head."""
     if kind not in ("none", "normalized", "standardized"):
         raise ValueError(f"weight norm '{kind}' is not known here")
     for path, module in list(network.named_modules()):
-        if kind == "none" or not isinstance(module, (nn.Linear, nn.Conv2d)) or (kind, path) == ("standardized", "head"):
+        if kind == "none" or (kind, path) == ("standardized", "head"):
             continue
-        if kind == "normalized":
-            module.weight_v = module.weight
-            module.weight_g = nn.Parameter(module.weight.detach().flatten(1).norm(dim=1))
-            del module.weight
+        if isinstance(module, Recurrent):
+            module.made = {name: transform_weight(module, name, kind) for name in ("weight_ih", "weight_hh")}
+        elif isinstance(module, (nn.Linear, nn.Conv2d)):
+            weight = transform_weight(module, "weight", kind)
 
-        def weight(module=module):
-            if kind == "normalized":
-                # In plain operations: the second derivative of `torch._weight_norm` in PyTorch 2.15 is not that of its first.
-                v = module.weight_v
-                length = torch.linalg.vector_norm(v.flatten(1), dim=1)
-                return v * (module.weight_g / length).view(-1, *[1] * (v.ndim - 1))
-            axes = tuple(range(1, module.weight.ndim))
-            deviation = module.weight.std(axes, keepdim=True)
-            return (module.weight - module.weight.mean(axes, keepdim=True)) / (deviation + 1e-5)
+            def forward(x, module=module, weight=weight):
+                if isinstance(module, nn.Linear):
+                    return F.linear(x, weight(), module.bias)
+                return F.conv2d(x, weight(), module.bias, module.stride, module.padding)
 
-        def forward(x, module=module, weight=weight):
-            if isinstance(module, nn.Linear):
-                return F.linear(x, weight(), module.bias)
-            return F.conv2d(x, weight(), module.bias, module.stride, module.padding)
-
-        module.forward = forward
+            module.forward = forward
 
 
 class Mlp(nn.Module):
@@ -356,9 +370,11 @@ class Recurrent(nn.Module):
         self.layer = [kind(inputs, hidden, batch_first=True)]
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             setattr(self, name, getattr(self.layer[0], f"{name}_l0"))
+        self.made = {}
 
     def forward(self, x):
-        return self.layer[0](x)[0]
+        made = {f"{name}_l0": weight() for name, weight in self.made.items()}
+        return torch.func.functional_call(self.layer[0], made, (x,))[0]
 
 
 class Convolutions(nn.Module):

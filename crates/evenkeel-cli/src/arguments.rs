@@ -68,7 +68,7 @@ pub(crate) struct Train {
     /// Network of the zoo, see `evenkeel models`
     #[arg(long, value_name = "SPEC")]
     pub(crate) model: Option<String>,
-    /// Normalization: none, batch, mean-only, layer, group[:G], instance, rms, l1, l2, linf or improved-group[:G]
+    /// Normalization: none, batch, noisy-batch, mean-only, layer, group[:G], instance, rms, l1, l2, linf or improved-group[:G]
     #[arg(long, value_name = "NORM")]
     pub(crate) norm: Option<String>,
     /// Optimizer: sgd

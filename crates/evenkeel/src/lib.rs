@@ -29,7 +29,7 @@ pub mod init;
 pub mod models;
 mod network;
 pub mod nn;
-mod norm;
+pub mod norm;
 pub mod objective;
 pub mod optim;
 pub mod oracle;

@@ -6,18 +6,20 @@ use crate::init::{Scheme, initialize};
 use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo, Perturbation, Reads};
 use crate::objective::{Term, hits, losses};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
+use std::rc::Rc;
 
 /// A model, what it is applied to and what it is trained for.
 pub struct Network {
-    model: Box<dyn Model>,
+    model: Rc<dyn Model>,
     input_shape: Vec<usize>,
     dtype: DType,
     loss: Loss,
     norm: NormSettings,
-    terms: Vec<Box<dyn Term>>,
+    terms: Vec<Rc<dyn Term>>,
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
     flops: u64,
+    couples_samples: bool,
 }
 
 /// The numbers of a network: parameters and buffers in the order of [`Network::parameters`] and [`Network::buffers`].
@@ -121,6 +123,17 @@ impl Network {
         loss: Loss,
         norm: NormSettings,
     ) -> Result<Network> {
+        Self::of(model.into(), input_shape, dtype, loss, norm, vec![])
+    }
+
+    fn of(
+        model: Rc<dyn Model>,
+        input_shape: &[usize],
+        dtype: DType,
+        loss: Loss,
+        norm: NormSettings,
+        terms: Vec<Rc<dyn Term>>,
+    ) -> Result<Network> {
         let input_shape = input_shape.to_vec();
         let mut network = Network {
             model,
@@ -128,10 +141,11 @@ impl Network {
             dtype,
             loss,
             norm,
-            terms: vec![],
+            terms,
             parameters: vec![],
             buffers: vec![],
             flops: 0,
+            couples_samples: false,
         };
         network.survey()?;
         Ok(network)
@@ -142,23 +156,24 @@ impl Network {
     /// # Errors
     /// When a term does not fit the network.
     pub fn with_terms(mut self, terms: impl IntoIterator<Item = Box<dyn Term>>) -> Result<Network> {
-        self.terms.extend(terms);
+        self.terms.extend(terms.into_iter().map(Rc::from));
         self.survey()?;
         Ok(self)
     }
 
     /// Finds out which parameters and buffers there are, and what a sample costs.
     fn survey(&mut self) -> Result<()> {
-        let (parameters, buffers, flops) = {
+        let (parameters, buffers, flops, couples_samples) = {
             let graph = Graph::new();
             let trace = self.trace(&graph, Tracing::quiet(2, NormMode::Running))?;
             let flops = graph.function(&[("logits", trace.logits)])?.flops() / 2;
             trace.objective()?;
             let parameters = trace.cx.parameters().into_iter().map(|(info, _)| info).collect();
             let buffers = trace.cx.buffers().into_iter().map(|(info, ..)| info).collect();
-            (parameters, buffers, flops)
+            (parameters, buffers, flops, trace.cx.couples_samples())
         };
-        (self.parameters, self.buffers, self.flops) = (parameters, buffers, flops);
+        (self.parameters, self.buffers) = (parameters, buffers);
+        (self.flops, self.couples_samples) = (flops, couples_samples);
         Ok(())
     }
 
@@ -212,21 +227,47 @@ impl Network {
         !self.buffers.is_empty()
     }
 
+    /// Whether samples of a batch depend on each other in this mode.
+    pub fn couples_samples(&self, mode: NormMode) -> bool {
+        self.couples_samples || mode == NormMode::Batch && self.has_batch_statistics()
+    }
+
+    /// What normalization layers and weights are told.
+    pub(crate) fn norm_settings(&self) -> NormSettings {
+        self.norm
+    }
+
+    /// What is traced.
+    pub(crate) fn model(&self) -> Rc<dyn Model> {
+        self.model.clone()
+    }
+
+    /// The same network with other settings.
+    pub(crate) fn with_settings(&self, norm: NormSettings) -> Result<Network> {
+        Self::of(self.model(), &self.input_shape, self.dtype, self.loss, norm, self.terms.clone())
+    }
+
+    /// Another model in the place of this one.
+    pub(crate) fn with_model(&self, model: Box<dyn Model>, norm: NormSettings) -> Result<Network> {
+        Self::of(model.into(), &self.input_shape, self.dtype, self.loss, norm, self.terms.clone())
+    }
+
     /// The numbers before the first step: an [`Initialization`](crate::config::Initialization) alone, or scaled.
     pub fn initial_state(&self, scheme: impl Into<Scheme>, seed: u64) -> State {
         let scheme = scheme.into();
         State {
             parameters: self.parameters.iter().map(|info| initialize(info, scheme, seed, self.dtype)).collect(),
-            buffers: self
-                .buffers
-                .iter()
-                .map(|info| {
-                    let values = vec![info.initial; info.shape.elements()];
-                    Tensor::from_f64(&info.shape, self.dtype, &values)
-                        .unwrap_or_else(|| Tensor::zeros(&info.shape, self.dtype))
-                })
-                .collect(),
+            buffers: self.initial_buffers(),
         }
+    }
+
+    /// The buffers before the first step.
+    pub(crate) fn initial_buffers(&self) -> Vec<Tensor> {
+        let start = |info: &BufferInfo| {
+            let values = vec![info.initial; info.shape.elements()];
+            Tensor::from_f64(&info.shape, self.dtype, &values).unwrap_or_else(|| Tensor::zeros(&info.shape, self.dtype))
+        };
+        self.buffers.iter().map(start).collect()
     }
 
     /// Traces the network. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`, and what the tracing asks for.

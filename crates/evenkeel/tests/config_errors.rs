@@ -131,7 +131,7 @@ fn a_word_that_is_no_choice_is_shown_with_the_choices() {
     unknown norm 'whiten'
       --> run.toml:1:8
       1 | norm = "whiten"
-        |        ^^^^^^^^ must be one of none, batch, mean-only, layer, group, instance, rms, l1, l2, linf, improved-group
+        |        ^^^^^^^^ must be one of none, batch, noisy-batch, mean-only, layer, group, instance, rms, l1, l2, linf, improved-group
     "#);
 }
 

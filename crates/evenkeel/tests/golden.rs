@@ -113,7 +113,7 @@ fn tensor(shape: &Shape, values: Vec<f64>) -> Tensor {
 fn parameter(path: &str, shape: &Shape) -> Tensor {
     let (center, reach) = match shape.split_last() {
         Some((_, fan_in)) if !fan_in.is_empty() => (0.0, 2.0 / (fan_in.iter().product::<usize>() as f64).sqrt()),
-        _ if path.ends_with("weight") || path.ends_with("weight_g") => (1.0, 0.3),
+        _ if path.ends_with("weight") || path.ends_with("_g") => (1.0, 0.3),
         _ => (0.0, 0.2),
     };
     tensor(shape, values(&format!("param/{path}"), shape.elements(), center, reach))

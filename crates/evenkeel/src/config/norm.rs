@@ -25,6 +25,8 @@ pub enum NormKind {
     None,
     /// Batch normalisation.
     Batch,
+    /// Batch normalisation with noise after it whose distribution drifts.
+    NoisyBatch,
     /// Batch normalisation that subtracts the mean and divides by nothing.
     MeanOnly,
     /// Layer normalisation.
@@ -50,6 +52,7 @@ impl NormKind {
     pub const ALL: &[Self] = &[
         Self::None,
         Self::Batch,
+        Self::NoisyBatch,
         Self::MeanOnly,
         Self::Layer,
         Self::Group(None),
@@ -62,14 +65,27 @@ impl NormKind {
     ];
 
     /// The words of [`Self::ALL`].
-    pub const WORDS: &[&str] =
-        &["none", "batch", "mean-only", "layer", "group", "instance", "rms", "l1", "l2", "linf", "improved-group"];
+    pub const WORDS: &[&str] = &[
+        "none",
+        "batch",
+        "noisy-batch",
+        "mean-only",
+        "layer",
+        "group",
+        "instance",
+        "rms",
+        "l1",
+        "l2",
+        "linf",
+        "improved-group",
+    ];
 
     /// The word for the kind, without a number of groups.
     pub fn word(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Batch => "batch",
+            Self::NoisyBatch => "noisy-batch",
             Self::MeanOnly => "mean-only",
             Self::Layer => "layer",
             Self::Group(_) => "group",
@@ -101,7 +117,8 @@ impl NormKind {
 
     /// Whether statistics go beyond one sample, so that samples of a batch depend on each other.
     pub fn is_over_batch(self) -> bool {
-        matches!(self, Self::Batch | Self::MeanOnly | Self::L1 | Self::L2 | Self::Linf | Self::ImprovedGroup(_))
+        use NormKind::{Batch, ImprovedGroup, L1, L2, Linf, MeanOnly, NoisyBatch};
+        matches!(self, Batch | NoisyBatch | MeanOnly | L1 | L2 | Linf | ImprovedGroup(_))
     }
 
     fn read_text(text: &str) -> Result<Self, Fault> {

@@ -211,7 +211,7 @@ settings! {
         final_fraction: f64 = 0.0, [at least 0 and at most 1];
     }
 
-    /// Normalization layers that keep statistics over the batch: batch, mean-only, l1, l2, linf and improved-group.
+    /// Normalization layers that keep statistics over the batch: batch, noisy-batch, mean-only, l1, l2, linf and improved-group.
     batch_norm: BatchNormConfig {
         /// Weight of the new value in the running statistics, as in PyTorch.
         momentum: f64 = 0.1, [at least 0 and at most 1];

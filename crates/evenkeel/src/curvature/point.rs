@@ -42,8 +42,7 @@ impl<'n> Point<'n> {
             return Err(Error::input("curvature needs at least one sample"));
         }
         let count = samples.len();
-        let over_batch = mode == NormMode::Batch && network.has_batch_statistics() || network.has_terms();
-        let together = noise.is_some() || over_batch;
+        let together = noise.is_some() || network.couples_samples(mode) || network.has_terms();
         let size = if together { count } else { count.min(CHUNK) };
         let dtype = network.dtype();
         let mut chunks = Vec::new();
@@ -156,9 +155,27 @@ fn statistics(network: &Network, samples: Batch, noise: Option<Noise>) -> Result
     let traced = network.trace(&graph, how)?;
     let outputs: Vec<(String, Var<'_>)> =
         traced.cx.statistics().into_iter().map(|statistic| (statistic.path, statistic.value)).collect();
+    if let Some(path) =
+        frozen_paths(network, samples.len())?.iter().find(|path| !outputs.iter().any(|(has, _)| has == *path))
+    {
+        return Err(Error::input("a layer takes no statistics of so few samples, so that there are none to freeze")
+            .detail("layer", path)
+            .detail("expected", "at least 2 samples")
+            .detail("got", samples.len())
+            .hint("measure over more samples, or use norm mode `running`"));
+    }
     let mut runner = Runner::new(&graph, &outputs, &Build::default())?;
     runner.set_noise(noise.unwrap_or_default());
     Ok((samples, runner))
+}
+
+/// The statistics that layers ask for in norm mode [`NormMode::Frozen`].
+fn frozen_paths(network: &Network, samples: usize) -> Result<Vec<String>> {
+    let graph = Graph::new();
+    let traced = network.trace(&graph, Tracing::quiet(samples, NormMode::Frozen))?;
+    let function = graph.function(&[("logits", traced.logits)])?;
+    let asked = function.inputs().iter().filter_map(|input| input.name.strip_prefix("frozen/"));
+    Ok(asked.map(String::from).collect())
 }
 
 /// Samples `start..start + size`; missing ones are filled up with the first sample. Returns how many are real.

@@ -46,7 +46,10 @@ pub struct ProductCost {
 
 /// Refuses what asks for gradients of single samples where samples depend on each other.
 pub(super) fn require_independent_samples(point: &Point<'_>, what: &str) -> Result<()> {
-    let (reason, way) = if point.mode == NormMode::Batch && point.network.has_batch_statistics() {
+    let (reason, way) = if point.network.couples_samples(NormMode::Running) {
+        let reason = "a normalization that takes the statistics of the batch in every norm mode";
+        (reason, "use one that keeps running statistics")
+    } else if point.network.couples_samples(point.mode) {
         let reason = "batch normalization in norm mode `batch`: each sample's loss depends on all samples";
         (reason, "use norm mode `running` or `frozen`")
     } else if point.noise.is_some() {

@@ -106,7 +106,7 @@ fn uniform(random: &mut Random, bound: f64, count: usize) -> Vec<f64> {
 }
 
 /// The Euclidean length of each unit's numbers, `[.., units]`.
-fn lengths(shape: &Shape, weights: &[f64]) -> Vec<f64> {
+pub(crate) fn lengths(shape: &Shape, weights: &[f64]) -> Vec<f64> {
     let units = shape.last().copied().unwrap_or(0);
     let mut squares = vec![0.0; units];
     for row in weights.chunks_exact(units.max(1)) {

@@ -1,6 +1,7 @@
 //! Parameters, buffers and settings, asked for by name while a network is traced.
 
 use crate::config::{NormMode, WeightNorm};
+use crate::norm::{ConstantNorm, Folds};
 use evenkeel_graph::{DType, Graph, Scope, Shape, Var};
 use std::cell::{Cell, RefCell};
 
@@ -128,6 +129,17 @@ struct Used<'g> {
     value: Var<'g>,
 }
 
+/// A weight that a layer makes of its parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct MadeWeight<'g> {
+    /// What its path would be as a parameter.
+    pub(crate) path: String,
+    /// How it is made.
+    pub(crate) kind: WeightNorm,
+    /// What comes out.
+    pub(crate) value: Var<'g>,
+}
+
 /// What a network is traced in.
 pub struct Context<'g> {
     graph: &'g Graph,
@@ -143,6 +155,10 @@ pub struct Context<'g> {
     losses: RefCell<Vec<Var<'g>>>,
     /// Set while a network is traced again beside its first time: what it makes known is known already.
     again: Cell<bool>,
+    made_weights: RefCell<Vec<MadeWeight<'g>>>,
+    constant_norms: RefCell<Vec<ConstantNorm<'g>>>,
+    folds: RefCell<Folds>,
+    couples_samples: Cell<bool>,
     problem: RefCell<Option<crate::Error>>,
 }
 
@@ -162,6 +178,10 @@ impl<'g> Context<'g> {
             taps: RefCell::default(),
             losses: RefCell::default(),
             again: Cell::new(false),
+            made_weights: RefCell::default(),
+            constant_norms: RefCell::default(),
+            folds: RefCell::default(),
+            couples_samples: Cell::default(),
             problem: RefCell::default(),
         }
     }
@@ -221,7 +241,11 @@ impl<'g> Context<'g> {
 
     /// A parameter of the current place. Asking twice for one path gives the same value.
     pub fn param(&self, name: &str, shape: impl Into<Shape>, initial: Initial) -> Var<'g> {
-        let (path, shape) = (self.graph.path(name), shape.into());
+        self.param_at(self.graph.path(name), shape.into(), initial)
+    }
+
+    /// The parameter of a path, wherever the current place is.
+    pub(crate) fn param_at(&self, path: String, shape: Shape, initial: Initial) -> Var<'g> {
         if let Some((info, used)) = self.parameters.borrow().iter().find(|(info, _)| info.path == path) {
             if info.shape != shape {
                 self.fail(
@@ -298,6 +322,50 @@ impl<'g> Context<'g> {
         if !self.again.get() {
             self.losses.borrow_mut().push(values);
         }
+    }
+
+    /// Makes a weight known that is made of parameters: under `name`, as it would be a parameter of the current place.
+    pub(crate) fn record_weight(&self, name: &str, kind: WeightNorm, value: Var<'g>) {
+        if !self.again.get() {
+            self.made_weights.borrow_mut().push(MadeWeight { path: self.graph.path(name), kind, value });
+        }
+    }
+
+    /// The weights that are made of parameters, in order.
+    pub(crate) fn made_weights(&self) -> Vec<MadeWeight<'g>> {
+        self.made_weights.borrow().clone()
+    }
+
+    /// Makes a norm known whose statistics are constants here.
+    pub(crate) fn record_constant_norm(&self, norm: ConstantNorm<'g>) {
+        if !self.again.get() {
+            self.constant_norms.borrow_mut().push(norm);
+        }
+    }
+
+    /// The norms whose statistics are constants, in order.
+    pub(crate) fn constant_norms(&self) -> Vec<ConstantNorm<'g>> {
+        self.constant_norms.borrow().clone()
+    }
+
+    /// Leaves norms away from now on.
+    pub(crate) fn fold(&self, folds: &Folds) {
+        self.folds.borrow_mut().extend(folds.iter().map(|(path, bias)| (path.clone(), bias.clone())));
+    }
+
+    /// What stands in the place of the norm at the current place, if it is folded away.
+    pub(crate) fn folded(&self) -> Option<Option<String>> {
+        self.folds.borrow().get(&self.place()).cloned()
+    }
+
+    /// Says that a sample's output depends on the others of its batch, in every norm mode.
+    pub(crate) fn couple_samples(&self) {
+        self.couples_samples.set(true);
+    }
+
+    /// Whether a sample's output depends on the others of its batch whatever the norm mode is.
+    pub(crate) fn couples_samples(&self) -> bool {
+        self.couples_samples.get()
     }
 
     /// The path of the current place, for messages.

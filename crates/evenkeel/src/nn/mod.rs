@@ -13,7 +13,7 @@ mod linear;
 mod recurrent;
 mod weight;
 
-pub use crate::norm::{BatchAxes, Deviation, GroupForm, ImprovedGroup};
+pub use crate::norm::{BatchAxes, Deviation, Draws, Drift, DriftingNoise, GroupForm, ImprovedGroup, Kept};
 pub use activation::activate;
 pub use attention::attention;
 pub use context::{BatchStatistic, BufferInfo, Context, Initial, NormSettings, ParameterInfo, Perturbation, Tap};

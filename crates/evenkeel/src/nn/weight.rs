@@ -14,19 +14,22 @@ impl<'g> Context<'g> {
     ///
     /// * [`WeightNorm::None`]: the parameter `name`
     /// * [`WeightNorm::Normalized`]: w = g · v / ‖v‖ for each unit, with parameters `name_v` (drawn as the weight would be) and
-    ///   `name_g` `[units]` (‖v‖ at first, so that w starts as v). A unit with v = 0 has w = 0 and learns nothing.
-    ///   Source: Salimans, Kingma 2016, arXiv 1602.07868, section 2.
+    ///   `name_g` `[units]` (‖v‖ at first, so that w starts as v). A unit with v = 0 has w = 0 and learns
+    ///   nothing, see [`check_weights`](crate::norm::check_weights). Source: Salimans, Kingma 2016, arXiv 1602.07868, section 2.
     /// * [`WeightNorm::Standardized`]: (w − mean) / (s + 10⁻⁵) for each unit, with the unbiased variance s² of its weights.
     ///   Source: Qiao et al. 2019, arXiv 1903.10520, section 3.2.
     ///
     /// Cost: a pass over the weights.
     pub fn weight(&self, name: &str, shape: impl Into<Shape>, initial: Initial) -> Var<'g> {
         let shape = shape.into();
-        match self.norm().weights {
-            WeightNorm::None => self.param(name, shape, initial),
+        let kind = self.norm().weights;
+        let made = match kind {
+            WeightNorm::None => return self.param(name, shape, initial),
             WeightNorm::Normalized => self.normalized(name, shape, initial),
             WeightNorm::Standardized => self.standardized(self.param(name, shape, initial)),
-        }
+        };
+        self.record_weight(name, kind, made);
+        made
     }
 
     /// The weights of a layer whose output nothing normalizes, such as the last one: as [`Context::weight`], but never standardized,

@@ -1,9 +1,10 @@
 //! Layers whose statistics go over the batch, with its three modes.
 
+use super::ConstantNorm;
 use super::standardize::{Over, Power, Scale, Standardization};
 use crate::Error;
 use crate::config::NormMode;
-use crate::nn::Context;
+use crate::nn::{Context, Initial};
 use evenkeel_graph::Var;
 
 impl<'g> Context<'g> {
@@ -58,6 +59,10 @@ impl<'g> Context<'g> {
 
     fn over_batch(&self, noun: &str, name: &str, x: Var<'g>, scale: Scale) -> Var<'g> {
         let _scope = self.scope(name);
+        let channels = x.shape().last().copied().unwrap_or(0);
+        if let Some(bias) = self.folded() {
+            return bias.map_or(x, |path| x + self.param_at(path, [channels].into(), Initial::Constant(0.0)));
+        }
         let over = self.batches(noun, x);
         let how = Standardization { over, centered: true, scale };
         if self.norm().mode == NormMode::Batch {
@@ -71,7 +76,14 @@ impl<'g> Context<'g> {
         }
         let moments = self.kept_moments(how, x);
         let (centered, factor) = how.parts(x, moments, self.norm().epsilon);
-        self.scale_and_shift(centered, factor, true)
+        let y = self.scale_and_shift(centered, factor, true);
+        if self.norm().mode == NormMode::Running {
+            let scale = factor.map(|factor| factor * self.param("weight", [channels], Initial::Constant(1.0)));
+            let bias = self.param("bias", [channels], Initial::Constant(0.0));
+            let shift = moments.mean.map_or(bias, |mean| bias - scale.map_or(mean, |scale| mean * scale));
+            self.record_constant_norm(ConstantNorm { path: self.place(), input: x, map: Some((scale, shift)) });
+        }
+        y
     }
 
     /// The batch as a whole, or its ghost batches.

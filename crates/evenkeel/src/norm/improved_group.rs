@@ -1,5 +1,6 @@
 //! Improved group normalization.
 
+use super::ConstantNorm;
 use super::standardize::{Over, Scale, Standardization};
 use crate::config::NormMode;
 use crate::nn::{Context, Initial};
@@ -37,6 +38,17 @@ pub enum Deviation {
     Population,
 }
 
+/// What is kept of the statistics over the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Running statistics, for the norm modes that use them.
+    #[default]
+    Running,
+    /// Nothing, as in the paper: in every norm mode they are those of the batch at hand, whatever it is used for, so that what a sample
+    /// gets depends on its companions. An evaluation fills its last batch up with copies of the last sample.
+    Nothing,
+}
+
 /// The choices of an improved group normalization.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImprovedGroup {
@@ -48,6 +60,8 @@ pub struct ImprovedGroup {
     pub axes: BatchAxes,
     /// What both divide by.
     pub deviation: Deviation,
+    /// What outlives a batch.
+    pub kept: Kept,
 }
 
 impl<'g> Context<'g> {
@@ -57,8 +71,8 @@ impl<'g> Context<'g> {
     /// channel. By form, g = G(x) and b = B(g); or b = B(x) and g = G(b); or g = G(x) and b = B(x).
     ///
     /// * input and output: `[N, H, W, C]` or `[N, C]`; the groups must divide `C`
-    /// * statistics over the batch follow the norm mode, as in [`Context::batch_norm`]; the paper keeps none, which is what
-    ///   [`NormMode::Batch`] gives. A batch of one sample has none: it is group normalization alone, and running statistics stay.
+    /// * statistics over the batch follow the norm mode, as in [`Context::batch_norm`], or are those of the batch in every mode
+    ///   ([`Kept::Nothing`]). A batch of one sample has none: it is group normalization alone, and running statistics stay.
     /// * cost: one more pass over the activations than group normalization
     ///
     /// Source: Gunawan, Yin, Zhang 2022, arXiv 2207.01972, and the authors' code.
@@ -78,7 +92,8 @@ impl<'g> Context<'g> {
             BatchAxes::Samples => Over::Samples,
         };
         let batch = Standardization { over, centered: true, scale };
-        let (group_of, batch_of) = (|x| groups.of(x, self.norm().epsilon), |x| self.over_samples(batch, x));
+        let (group_of, batch_of) =
+            (|x| groups.of(x, self.norm().epsilon), |x| self.over_samples(batch, x, choices.kept));
         let (by_group, by_batch) = match choices.form {
             GroupForm::GroupFirst => {
                 let by_group = group_of(x);
@@ -102,12 +117,23 @@ impl<'g> Context<'g> {
     }
 
     /// `x` standardized over the batch by norm mode; nothing where the batch is one sample.
-    fn over_samples(&self, how: Standardization, x: Var<'g>) -> Option<Var<'g>> {
-        let alone = self.norm().mode == NormMode::Batch && x.shape().first().is_none_or(|samples| *samples < 2);
-        if alone {
-            // What a network keeps does not depend on its batch.
-            self.running(how, &x.shape());
-            return None;
+    fn over_samples(&self, how: Standardization, x: Var<'g>, kept: Kept) -> Option<Var<'g>> {
+        let alone = x.shape().first().is_none_or(|samples| *samples < 2);
+        if kept == Kept::Nothing {
+            self.couple_samples();
+            return (!alone).then(|| how.of(x, self.norm().epsilon));
+        }
+        match self.norm().mode {
+            NormMode::Batch if alone => {
+                // What a network keeps does not depend on its batch.
+                self.running(how, &x.shape());
+                return None;
+            }
+            NormMode::Running => {
+                // A gate blends constants with statistics of the sample.
+                self.record_constant_norm(ConstantNorm { path: self.place(), input: x, map: None });
+            }
+            _ => {}
         }
         let moments = self.kept_moments(how, x);
         let (centered, factor) = how.parts(x, moments, self.norm().epsilon);

@@ -1,16 +1,32 @@
 //! Normalization layers.
 //!
 //! Each is a setting of `standardize` (which activations share their statistics, what they are divided by); `statistics` keeps those
-//! that go over the batch. Where to start reading: `batch` and `sample`.
+//! that go over the batch. The layers themselves are methods of [`Context`]; here is what is done with networks that have them:
+//!
+//! * [`recalibrate`] takes running statistics anew, over as many batches as one likes
+//! * [`fold`] makes norms part of the layers before them, for use after training
+//! * [`merge_weights`] and [`split_weights`] lead from normalized weights to plain ones and back; [`check_weights`] refuses those that
+//!   could never learn
+//!
+//! Where to start reading: `batch` and `sample`.
 
 mod batch;
+mod fold;
 mod improved_group;
+mod noise;
+mod recalibrate;
 mod sample;
 mod standardize;
 mod statistics;
+mod weights;
 
-pub use improved_group::{BatchAxes, Deviation, GroupForm, ImprovedGroup};
+pub use fold::fold;
+pub(crate) use fold::{ConstantNorm, Folds};
+pub use improved_group::{BatchAxes, Deviation, GroupForm, ImprovedGroup, Kept};
+pub use noise::{Draws, Drift, DriftingNoise};
+pub use recalibrate::recalibrate;
 pub(crate) use standardize::root;
+pub use weights::{check_weights, merge_weights, split_weights};
 
 use crate::config::NormKind;
 use crate::nn::Context;
@@ -22,6 +38,7 @@ impl<'g> Context<'g> {
         match kind {
             NormKind::None => x,
             NormKind::Batch => self.batch_norm(name, x),
+            NormKind::NoisyBatch => self.noisy_batch_norm(name, x, DriftingNoise::default()),
             NormKind::MeanOnly => self.mean_only_batch_norm(name, x),
             NormKind::Layer => self.layer_norm(name, x),
             NormKind::Group(groups) => self.group_norm(name, x, groups),

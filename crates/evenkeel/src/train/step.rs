@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::config::NormMode;
 use crate::network::{Network, Noise, State, Tracing};
 use crate::nn::Perturbation;
+use crate::norm::check_weights;
 use crate::optim::{Optimizer, Update};
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::work::Work;
@@ -165,7 +166,7 @@ impl<'n> Trainer<'n> {
     /// Goes on from other numbers; without the optimiser's they start at zero.
     ///
     /// # Errors
-    /// When a tensor is not shaped like its parameter.
+    /// When a tensor is not shaped like its parameter, or a weight could never learn ([`check_weights`]).
     pub fn set_state(&mut self, state: State, optimizer: Option<Vec<Tensor>>) -> Result<()> {
         let infos = self.network.parameters();
         let kept = self.slots.iter().map(|slot| &infos[slot.parameter]);
@@ -188,6 +189,7 @@ impl<'n> Trainer<'n> {
                     .detail("got", format!("{} {}", tensor.dtype(), tensor.shape())));
             }
         }
+        check_weights(self.network, &given[..infos.len()])?;
         // Moved, not copied: a state may take half of the memory there is.
         self.outputs[SCALARS..].iter_mut().zip(given).for_each(|(slot, tensor)| *slot = tensor);
         Ok(())

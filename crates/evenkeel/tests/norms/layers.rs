@@ -1,95 +1,12 @@
-//! Normalization layers and weights against closed forms, finite differences and their own invariances.
-#![allow(clippy::unwrap_used)]
+//! Values, gradients and refusals of each layer against closed forms and finite differences.
 
+use crate::support::{Dense, Found, Given, Net, apply, exact, images, near, network, normal, tensor};
+use evenkeel::Network;
 use evenkeel::config::{Initialization, Loss, NormKind, NormMode, WeightNorm};
 use evenkeel::curvature::Curvature;
-use evenkeel::graph::random::Key;
-use evenkeel::graph::{DType, Graph, Tensor, Var};
+use evenkeel::graph::{DType, Tensor};
 use evenkeel::models::Transformer;
-use evenkeel::nn::{BatchAxes, Context, Deviation, GroupForm, ImprovedGroup, Initial, Model, NormSettings};
-use evenkeel::{Batch, Network};
-use evenkeel_cpu::{Input, Options, Program};
-use std::collections::BTreeMap;
-
-/// What a layer makes of an input, and the gradient of Σ output · upstream.
-struct Found {
-    output: Vec<f64>,
-    by_input: Vec<f64>,
-    by_parameter: BTreeMap<String, Vec<f64>>,
-    buffers: BTreeMap<String, Vec<f64>>,
-}
-
-/// Parameters and buffers that do not start as the layer says.
-type Given<'a> = &'a [(&'a str, &'a [f64])];
-
-fn exact() -> NormSettings {
-    NormSettings { epsilon: 0.0, ..NormSettings::default() }
-}
-
-fn apply(
-    settings: NormSettings,
-    x: &Tensor,
-    upstream: &[f64],
-    given: Given<'_>,
-    layer: impl for<'g> Fn(&Context<'g>, Var<'g>) -> Var<'g>,
-) -> Found {
-    let graph = Graph::new();
-    let cx = Context::new(&graph, x.dtype(), settings);
-    let input = graph.input("x", x.shape(), x.dtype());
-    let output = layer(&cx, input);
-    cx.check().unwrap();
-    let upstream = Tensor::from_f64(output.shape(), x.dtype(), upstream).unwrap();
-    let loss = (output * graph.constant(upstream)).sum_all();
-    let parameters = cx.parameters();
-    let wanted: Vec<Var<'_>> = [input].into_iter().chain(parameters.iter().map(|(_, var)| *var)).collect();
-    let gradient = graph.vjp(&[loss], &wanted, None).unwrap();
-    let mut outputs = vec![("output".to_string(), output), ("x".to_string(), gradient[0])];
-    outputs.extend(parameters.iter().zip(&gradient[1..]).map(|((info, _), var)| (info.path.clone(), *var)));
-    let buffers = cx.buffers();
-    outputs.extend(buffers.iter().map(|(info, var, new)| (info.path.clone(), new.unwrap_or(*var))));
-    let named: Vec<(&str, Var<'_>)> = outputs.iter().map(|(name, var)| (name.as_str(), *var)).collect();
-    let function = graph.function(&named).unwrap();
-    let start = |path: &str, shape: &[usize], initial: f64| {
-        let count = shape.iter().product();
-        let values =
-            given.iter().find(|(name, _)| *name == path).map_or(vec![initial; count], |(_, values)| values.to_vec());
-        Tensor::from_f64(shape, x.dtype(), &values).unwrap()
-    };
-    let mut values = BTreeMap::from([("x".to_string(), x.clone())]);
-    for (info, _) in &parameters {
-        let initial = if let Initial::Constant(value) = info.initial { value } else { f64::NAN };
-        values.insert(format!("param/{}", info.path), start(&info.path, &info.shape, initial));
-    }
-    for (info, ..) in &buffers {
-        values.insert(format!("buffer/{}", info.path), start(&info.path, &info.shape, info.initial));
-    }
-    let mut program = Program::compile(&function, &Options::default()).unwrap();
-    let inputs: Vec<Input<'_>> = function.inputs().iter().map(|info| Input::Read(&values[&info.name])).collect();
-    let mut found = program.new_outputs();
-    program.run(&inputs, &mut found).unwrap();
-    let mut found = found.iter().map(Tensor::to_f64);
-    let (output, by_input) = (found.next().unwrap(), found.next().unwrap());
-    let by_parameter = parameters.iter().map(|(info, _)| info.path.clone()).zip(found.by_ref()).collect();
-    let buffers = buffers.iter().map(|(info, ..)| info.path.clone()).zip(found).collect();
-    Found { output, by_input, by_parameter, buffers }
-}
-
-fn tensor(shape: &[usize], values: &[f64]) -> Tensor {
-    Tensor::from_f64(shape, DType::F64, values).unwrap()
-}
-
-fn normal(count: usize, seed: u64) -> Vec<f64> {
-    let mut random = Key::new(seed, "test", 0).random();
-    (0..count).map(|_| random.normal_f64()).collect()
-}
-
-#[track_caller]
-fn near(got: &[f64], wanted: &[f64], tolerance: f64) {
-    assert_eq!(got.len(), wanted.len());
-    for (got, wanted) in got.iter().zip(wanted) {
-        assert!((got - wanted).abs() <= tolerance * wanted.abs().max(1.0), "{got} is not {wanted}");
-    }
-}
+use evenkeel::nn::{BatchAxes, Deviation, GroupForm, ImprovedGroup, Initial, NormSettings};
 
 fn column() -> Tensor {
     tensor(&[4, 1], &[1.0, 2.0, 3.0, 6.0])
@@ -332,38 +249,6 @@ fn standardized_weights_have_mean_0_and_unbiased_deviation_1() {
     assert!(found.by_parameter["weight"].iter().sum::<f64>().abs() < 1e-15);
     let equal = weights(WeightNorm::Standardized, &[("weight", &[2.0; 4])], &[1.0; 4]);
     assert!(equal.output.iter().chain(&equal.by_parameter["weight"]).all(|number| *number == 0.0));
-}
-
-/// Two convolutions and a layer, with a norm after each.
-struct Net(NormKind);
-
-impl Model for Net {
-    fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
-        let x = cx.normalize(self.0, "norm1", cx.conv("conv1", x, 4, 3, 1, 1)).tanh();
-        let x = cx.normalize(self.0, "norm2", cx.conv("conv2", x, 4, 3, 2, 1)).sigmoid();
-        cx.head("head", x, 3)
-    }
-}
-
-/// A layer of four units and its norm.
-struct Dense(NormKind);
-
-impl Model for Dense {
-    fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
-        cx.normalize(self.0, "norm", cx.linear("fc", x, 4))
-    }
-}
-
-fn images(count: usize) -> Batch {
-    Batch {
-        inputs: tensor(&[count, 4, 3, 2], &normal(count * 24, 11)),
-        labels: Tensor::new([count], (0..count).map(|n| (n % 3) as i32).collect::<Vec<_>>()).unwrap(),
-    }
-}
-
-fn network(model: impl Model + 'static, weights: WeightNorm, shape: &[usize]) -> evenkeel::Result<Network> {
-    let settings = NormSettings { weights, ..NormSettings::default() };
-    Network::with(Box::new(model), shape, DType::F64, Loss::CrossEntropy, settings)
 }
 
 #[test]
