@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Measure(Measure),
     /// Write a run's report again
     Report(Report),
+    /// Check published claims on this machine, e.g. `evenkeel reproduce 10`
+    Reproduce(Reproduce),
     /// List the networks of the zoo
     Models,
     /// List the data sets
@@ -145,6 +147,29 @@ pub(crate) struct Hessian {
 pub(crate) struct Report {
     /// The run's folder
     pub(crate) run: PathBuf,
+}
+
+/// Run the experiments behind published claims, and say whether they come out here.
+#[derive(Debug, Args)]
+pub(crate) struct Reproduce {
+    /// A paper's claims or one of them, e.g. `10` or `14.2b` [default: all]
+    #[arg(value_name = "NN[.k]")]
+    pub(crate) claims: Vec<String>,
+    /// Say which claims there are and about how long each takes on two cores, and stop
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Size of the experiments: cpu (minutes) or gpu (the papers' own)
+    #[arg(long, value_name = "SCALE", default_value = "cpu")]
+    pub(crate) scale: String,
+    /// How many seeds [default: each claim's own number]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) seeds: Option<String>,
+    /// Folder for the results and their page [default: runs/claims]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Folder that holds mnist, fashion-mnist and cifar-10 [default: data, then ../shared/data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

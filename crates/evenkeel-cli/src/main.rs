@@ -35,7 +35,7 @@ fn main() -> ExitCode {
             output.error(&error);
             ExitCode::from(match error.kind() {
                 ErrorKind::Failed => 1,
-                ErrorKind::Input | ErrorKind::Memory => 2,
+                ErrorKind::Input | ErrorKind::Absent | ErrorKind::Memory => 2,
                 ErrorKind::Numerical => 3,
                 ErrorKind::Interrupted => 130,
             })
@@ -54,6 +54,7 @@ fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
         Command::Train(flags) => command::train::run(flags, &arguments.common, output),
         Command::Measure(flags) => command::measure::run(flags, &arguments.common, output),
         Command::Report(flags) => command::report::run(flags, output),
+        Command::Reproduce(flags) => command::reproduce::run(flags, &arguments.common, output),
         Command::Models => command::list::models(output),
         Command::Data => command::list::data(output),
         Command::Export(flags) => command::export::run(flags, &arguments.common, output),

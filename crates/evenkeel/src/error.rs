@@ -9,6 +9,8 @@ pub enum ErrorKind {
     Failed,
     /// Wrong usage, configuration, data or file (exit code 2).
     Input,
+    /// Data that is not there, and that somebody may have (exit code 2).
+    Absent,
     /// More memory than may be taken (exit code 2).
     Memory,
     /// A non-finite number where a finite one was needed (exit code 3).

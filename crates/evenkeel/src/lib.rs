@@ -20,6 +20,7 @@
 
 mod batch;
 pub mod bench;
+pub mod claims;
 pub mod config;
 pub mod curvature;
 pub mod data;

@@ -5,5 +5,6 @@ pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod measure;
 pub(crate) mod report;
+pub(crate) mod reproduce;
 pub(crate) mod train;
 mod words;

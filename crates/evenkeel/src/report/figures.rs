@@ -1,41 +1,18 @@
 //! Which figures does the report show, and what is in each?
 
 use plotly::color::Rgba;
-use plotly::common::{Anchor, DashType, HoverInfo, Line, Marker, MarkerSymbol, Mode, Orientation, TickMode};
-use plotly::configuration::DisplayModeBar;
-use plotly::layout::{Axis, AxisRange, AxisType, HoverMode, Legend, Margin, RangeMode};
-use plotly::{Configuration, Layout, Plot, Scatter};
-use serde_json::Value;
+use plotly::common::{DashType, HoverInfo, Line, Marker, MarkerSymbol, Mode};
+use plotly::layout::{Axis, AxisRange, RangeMode};
+use plotly::{Plot, Scatter};
 
 use super::facts::Facts;
+use super::page::Figure;
+use super::plot::{
+    AMBER, BLUE, GREEN, Hue, PURPLE, Points, VERMILION, axis, configuration, decimate, json, layout, log, mode_for,
+    plot, solid, spread, thin, xs, ys,
+};
 use super::text::{escape, integer, marked, norm_mode, significant};
-use crate::{Error, Result};
-
-/// A figure of the page.
-pub(super) struct Figure {
-    pub(super) id: &'static str,
-    pub(super) title: &'static str,
-    /// One sentence, plain text.
-    pub(super) caption: String,
-    pub(super) wide: bool,
-    /// What Plotly draws; `None` when there is no number to draw.
-    pub(super) plot: Option<Value>,
-    /// The table of the page and its columns that hold the figure's numbers.
-    pub(super) table: &'static str,
-    pub(super) columns: Vec<&'static str>,
-}
-
-/// The most points of a line that are drawn; a longer one keeps the extremes of each stretch.
-const DRAWN: usize = 3000;
-
-// After Okabe and Ito: told apart with any colour vision, and moved to a lightness that reads on white and on black.
-const BLUE: (u8, u8, u8) = (38, 132, 204);
-const VERMILION: (u8, u8, u8) = (214, 94, 20);
-const GREEN: (u8, u8, u8) = (10, 150, 116);
-const PURPLE: (u8, u8, u8) = (190, 105, 160);
-const AMBER: (u8, u8, u8) = (204, 136, 0);
-
-type Points = Vec<(f64, Option<f64>)>;
+use crate::Result;
 
 pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
     Ok(vec![loss(facts)?, accuracy(facts)?, sharpness(facts)?, step_size(facts)?])
@@ -61,14 +38,14 @@ fn loss(facts: &Facts) -> Result<Figure> {
     add_dashed(&mut plot, "test, per epoch", &test, VERMILION);
     let smoothing = if window > 1 { format!("; smoothed: mean of {window} steps") } else { String::new() };
     Ok(Figure {
-        id: "loss",
-        title: "Loss",
+        id: "loss".to_owned(),
+        title: "Loss".to_owned(),
         caption: format!(
             "Mean loss of each training batch; per epoch, its mean over the epoch's batches and the loss over the whole test set{smoothing}."
         ),
         wide: false,
         plot: json(&plot)?,
-        table: "metrics",
+        table: "metrics".to_owned(),
         columns: vec!["step", "epoch", "loss", "train_loss", "test_loss"],
     })
 }
@@ -87,12 +64,12 @@ fn accuracy(facts: &Facts) -> Result<Figure> {
     add(&mut plot, "train, per epoch", &points(facts, "train_accuracy"), solid(BLUE), 2.0, Mode::LinesMarkers);
     add_dashed(&mut plot, "test, per epoch", &points(facts, "test_accuracy"), VERMILION);
     Ok(Figure {
-        id: "accuracy",
-        title: "Accuracy",
+        id: "accuracy".to_owned(),
+        title: "Accuracy".to_owned(),
         caption: "Share of samples classified correctly.".to_owned(),
         wide: false,
         plot: json(&plot)?,
-        table: "metrics",
+        table: "metrics".to_owned(),
         columns: vec!["step", "epoch", "accuracy", "train_accuracy", "test_accuracy"],
     })
 }
@@ -166,14 +143,14 @@ fn sharpness(facts: &Facts) -> Result<Figure> {
     };
     let scale = if logarithmic { " Logarithmic scale." } else { "" };
     Ok(Figure {
-        id: "sharpness",
-        title: "Sharpness against the learning rate",
+        id: "sharpness".to_owned(),
+        title: "Sharpness against the learning rate".to_owned(),
         caption: format!(
             "Largest eigenvalue λ_max of the Hessian of the loss. {stable}{momentum}. Open marks had not converged.{scale}"
         ),
         wide: true,
         plot: if measured.is_empty() { None } else { json(&plot)? },
-        table: "measurements",
+        table: "measurements".to_owned(),
         columns: Vec::new(),
     })
 }
@@ -246,13 +223,13 @@ fn step_size(facts: &Facts) -> Result<Figure> {
         plot.add_trace(line.hover_template("%{y:.4~g}"));
     }
     Ok(Figure {
-        id: "step-size",
-        title: "Learning rate and gradient norm",
+        id: "step-size".to_owned(),
+        title: "Learning rate and gradient norm".to_owned(),
         caption: "What the optimiser was given and what it saw, per step; the norm is Euclidean, over all parameters."
             .to_owned(),
         wide: true,
         plot: json(&plot)?,
-        table: "metrics",
+        table: "metrics".to_owned(),
         columns: vec!["step", "epoch", "learning_rate", "gradient_norm"],
     })
 }
@@ -277,53 +254,6 @@ fn smooth(line: &Points) -> (Points, usize) {
     (smoothed.collect(), 2 * half + 1)
 }
 
-/// At most about [`DRAWN`] points; each stretch keeps its smallest, its largest and a gap.
-fn decimate(line: &Points) -> Points {
-    let stretch = line.len().div_ceil(DRAWN / 3);
-    if stretch <= 3 {
-        return line.clone();
-    }
-    let mut kept = Vec::with_capacity(DRAWN);
-    for part in line.chunks(stretch) {
-        let known = || part.iter().enumerate().filter_map(|(index, (_, y))| Some((index, (*y)?)));
-        let least = known().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index);
-        let most = known().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(index, _)| index);
-        let gap = part.iter().position(|(_, y)| y.is_none());
-        let mut chosen: Vec<usize> = [least, most, gap].into_iter().flatten().collect();
-        chosen.sort_unstable();
-        chosen.dedup();
-        kept.extend(chosen.into_iter().map(|index| part[index]));
-    }
-    kept
-}
-
-/// The smallest and the largest value, when all are positive.
-fn spread(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), y| (low.min(y), high.max(y)));
-    (low > 0.0 && low.is_finite()).then_some((low, high))
-}
-
-fn solid((red, green, blue): (u8, u8, u8)) -> Rgba {
-    Rgba::new(red, green, blue, 1.0)
-}
-
-fn thin((red, green, blue): (u8, u8, u8), opacity: f64) -> Rgba {
-    Rgba::new(red, green, blue, opacity)
-}
-
-fn xs(line: &Points) -> Vec<f64> {
-    line.iter().map(|(x, _)| *x).collect()
-}
-
-fn ys(line: &Points) -> Vec<Option<f64>> {
-    line.iter().map(|(_, y)| *y).collect()
-}
-
-/// A line of one point would not be seen: it gets a mark.
-fn mode_for(line: &Points, mode: Mode) -> Mode {
-    if line.iter().filter(|(_, y)| y.is_some()).count() == 1 { Mode::Markers } else { mode }
-}
-
 fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode: Mode) {
     if line.is_empty() {
         return;
@@ -334,7 +264,7 @@ fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode
     plot.add_trace(trace.line(Line::new().color(color).width(width)).hover_template("%{y}"));
 }
 
-fn add_dashed(plot: &mut Plot, name: &str, line: &Points, color: (u8, u8, u8)) {
+fn add_dashed(plot: &mut Plot, name: &str, line: &Points, color: Hue) {
     if line.is_empty() {
         return;
     }
@@ -353,68 +283,6 @@ fn add_line(plot: &mut Plot, name: &str, line: &Points, style: Line) {
 /// The axis of steps; a run of few steps gets a mark at each and none between.
 fn steps(facts: &Facts) -> Axis {
     let last = facts.metrics.records.last().map_or(0, |record| record.step);
-    if last < 8 { axis("step").dtick(1.0) } else { axis("step") }
-}
-
-fn axis(title: &str) -> Axis {
-    let axis = Axis::new().title(title).auto_margin(true).zero_line(false).show_line(false);
-    if title == "step" { axis.separate_thousands(true).hover_format(",") } else { axis.hover_format(".4~g") }
-}
-
-/// A logarithmic axis with marks at 1, 2, 5 (or 1, 3, or 1 alone) of each decade around the values, written plainly.
-fn log(axis: Axis, low: f64, high: f64) -> Axis {
-    let decades = (high / low).log10();
-    let digits: &[f64] = match decades {
-        d if d <= 2.4 => &[1.0, 2.0, 5.0],
-        d if d <= 4.0 => &[1.0, 3.0],
-        _ => &[1.0],
-    };
-    let exponents = low.log10().floor() as i32 - 2..=high.log10().ceil() as i32 + 2;
-    let marks: Vec<f64> =
-        exponents.flat_map(|exponent| digits.iter().map(move |digit| digit * 10_f64.powi(exponent))).collect();
-    let texts = marks.iter().map(|mark| significant(*mark, 1)).collect();
-    axis.type_(AxisType::Log).tick_mode(TickMode::Array).tick_values(marks).tick_text(texts)
-}
-
-fn layout(x_axis: Axis, y_axis: Axis) -> Layout {
-    let clear = Rgba::new(0, 0, 0, 0.0);
-    Layout::new()
-        .auto_size(true)
-        .paper_background_color(clear)
-        .plot_background_color(clear)
-        .margin(Margin::new().left(56).right(12).top(12).bottom(44))
-        .hover_mode(HoverMode::XUnified)
-        .legend(Legend::new().orientation(Orientation::Horizontal).x(0.0).y(0.0).y_anchor(Anchor::Bottom))
-        .x_axis(x_axis)
-        .y_axis(y_axis)
-}
-
-fn configuration() -> Configuration {
-    Configuration::new().responsive(true).display_logo(false).display_mode_bar(DisplayModeBar::False).scroll_zoom(false)
-}
-
-fn plot(x_axis: Axis, y_axis: Axis) -> Plot {
-    let mut plot = Plot::new();
-    plot.set_layout(layout(x_axis, y_axis));
-    plot.set_configuration(configuration());
-    plot
-}
-
-/// What Plotly is given; `None` for a plot without lines.
-fn json(plot: &Plot) -> Result<Option<Value>> {
-    if plot.data().is_empty() {
-        return Ok(None);
-    }
-    let mut value = serde_json::to_value(plot)
-        .map_err(|error| Error::input("cannot write a figure as JSON").detail("got", error))?;
-    // Two settings of Plotly that the library has no words for: where the legend is measured from, and how far an
-    // axis title stands from its numbers.
-    let layout = &mut value["layout"];
-    layout["legend"]["yref"] = Value::from("container");
-    for axis in ["xaxis", "yaxis", "yaxis2"] {
-        if layout.get(axis).is_some() {
-            layout[axis]["title"]["standoff"] = Value::from(8);
-        }
-    }
-    Ok(Some(value))
+    let axis = axis("step").separate_thousands(true).hover_format(",");
+    if last < 8 { axis.dtick(1.0) } else { axis }
 }

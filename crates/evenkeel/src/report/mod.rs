@@ -7,17 +7,19 @@
 //! # Ok::<(), evenkeel::Error>(())
 //! ```
 //!
-//! `facts` gathers the numbers, `reading` says them in words, `figures` lays out the plots (drawn by Plotly, whose
-//! script is packed into the page), and `page` puts them into the template. The page asks for nothing from outside, and
-//! its content policy forbids it to. A run that was never measured, was interrupted or has diverged gets a report as well:
+//! `facts` gathers the numbers, `reading` says them in words, `figures` lays out the plots, and `run` puts them together.
+//! What every page of this crate shares is in `page` (one template, one style, one script, and Plotly's script packed into
+//! it; it asks for nothing from outside, and its content policy forbids it to) and `plot` (how a figure looks). A run that was never measured, was interrupted or has diverged gets a report as well:
 //! the page says so and leaves gaps where there are no numbers.
 
 mod facts;
 mod figures;
-mod page;
+pub(crate) mod page;
+pub(crate) mod plot;
 mod reading;
+mod run;
 mod tables;
-mod text;
+pub(crate) mod text;
 
 use std::path::PathBuf;
 
@@ -41,5 +43,5 @@ pub fn write_report(run: &Run) -> Result<PathBuf> {
 /// As for [`write_report`].
 pub fn report_html(run: &Run) -> Result<String> {
     let facts = facts::Facts::gather(run)?;
-    page::render(&facts)
+    run::render(&facts)
 }

@@ -54,10 +54,17 @@
     apply(isDark());
   });
   system.addEventListener("change", () => apply(isDark()));
-  const config = document.getElementById("config");
-  let unfolded = false;
-  window.addEventListener("beforeprint", () => { unfolded = config.open; config.open = true; apply(false); });
-  window.addEventListener("afterprint", () => { config.open = unfolded; apply(isDark()); });
+  const printed = [...document.querySelectorAll("details.print")];
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = printed.filter((details) => !details.open);
+    for (const details of folded) details.open = true;
+    apply(false);
+  });
+  window.addEventListener("afterprint", () => {
+    for (const details of folded) details.open = false;
+    apply(isDark());
+  });
 
   async function unpack(id) {
     const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
@@ -85,14 +92,14 @@
     }
   });
 
-  /** The columns of a figure's table and its rows that hold a number of it. */
+  /** The columns of a figure's table and its rows that hold a number of it, not just its place. */
   function numbers(id) {
     const figure = report.figures[id];
     const table = report.tables[figure.table];
     const columns = (figure.columns.length ? figure.columns : Object.keys(table)).filter((name) => table[name]);
     const places = new Set(["step", "epoch"]);
     const rows = [];
-    for (let row = 0; row < table.step.length; row++) {
+    for (let row = 0; row < (table[columns[0]] ?? []).length; row++) {
       const values = columns.map((name) => table[name][row]);
       if (values.some((value, index) => value !== null && !places.has(columns[index]))) rows.push(values);
     }

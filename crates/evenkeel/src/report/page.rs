@@ -1,4 +1,4 @@
-//! How do facts, words and figures become one HTML page that needs nothing else?
+//! How do words and figures become one HTML page that needs nothing else?
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,53 +9,81 @@ use flate2::write::GzEncoder;
 use plotly::Plot;
 use serde_json::{Map, Value, json};
 
-use super::facts::Facts;
-use super::figures::{self, Figure};
-use super::reading::{ratio, sentences};
-use super::tables;
-use super::text::{duration, escape, integer, marked, percent, significant};
+use super::text::{escape, prose};
 use crate::{Error, Result};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-pub(super) fn render(facts: &Facts) -> Result<String> {
-    let figures = figures::all(facts)?;
-    let version = facts.version.clone().unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
-    let seed = facts.seed.as_ref().map(|seed| format!(" · seed {}", escape(seed))).unwrap_or_default();
-    let reading: Vec<String> = sentences(facts).iter().map(|sentence| marked(&with_code(&escape(sentence)))).collect();
-    let state = match (facts.diverged_at, facts.ended) {
-        (Some(_), _) => "<span class=\"state bad\">diverged</span>",
-        (None, false) => "<span class=\"state\">not ended</span>",
-        (None, true) => "",
-    };
-    let data = json!({ "name": facts.name, "tables": tables::data(facts), "figures": embedded(&figures) });
-    fill(&[
-        ("name", &escape(&facts.name)),
-        ("state", state),
-        ("style", STYLE),
-        ("numbers", &numbers(facts)),
-        ("reading", &reading.join(" ")),
-        ("figures", &figures.iter().map(figure_html).collect::<String>()),
-        ("measurements", &tables::html(facts)),
-        ("config", &escape(&facts.config)),
-        ("version", &escape(&version)),
-        ("seed", &seed),
-        ("data", &inert(&data)),
-        ("plotly", packed_plotly()?),
-        ("script", SCRIPT),
-    ])
+/// What a page shows. The page asks for nothing from outside, and its content policy forbids it to.
+pub(crate) struct Page<'a> {
+    /// What kind of page this is, above its name.
+    pub(crate) kicker: &'a str,
+    /// The name, plain text.
+    pub(crate) name: &'a str,
+    /// A word beside the name, as HTML.
+    pub(crate) state: &'a str,
+    /// Everything between head and foot, as HTML.
+    pub(crate) body: &'a str,
+    /// The version that made what is shown; this one where none is known.
+    pub(crate) version: Option<&'a str>,
+    /// What the foot says after the version, as HTML.
+    pub(crate) footer: &'a str,
+    /// The numbers behind the figures: tables of columns of equal length.
+    pub(crate) tables: Value,
+    /// The figures, in the order in which they are drawn; `body` holds their places, see [`figure_html`].
+    pub(crate) figures: &'a [Figure],
 }
 
-/// Puts values into the places `{{name}}` of the template, in one pass: a value is never searched for places.
-fn fill(values: &[(&str, &str)]) -> Result<String> {
-    let mut page = String::with_capacity(TEMPLATE.len() + values.iter().map(|(_, value)| value.len()).sum::<usize>());
-    let mut rest = TEMPLATE;
+/// A figure of a page.
+pub(crate) struct Figure {
+    /// Its name in the page.
+    pub(crate) id: String,
+    /// Its heading, plain text.
+    pub(crate) title: String,
+    /// One sentence, plain text.
+    pub(crate) caption: String,
+    /// Whether it takes the whole width.
+    pub(crate) wide: bool,
+    /// What Plotly draws; `None` when there is no number to draw.
+    pub(crate) plot: Option<Value>,
+    /// The table of the page that holds the figure's numbers.
+    pub(crate) table: String,
+    /// The columns of it; all of them when there are none here.
+    pub(crate) columns: Vec<&'static str>,
+}
+
+impl Page<'_> {
+    /// The page as HTML.
+    pub(crate) fn render(&self) -> Result<String> {
+        let data = json!({ "name": self.name, "tables": self.tables, "figures": embedded(self.figures) });
+        fill(
+            TEMPLATE,
+            &[
+                ("kicker", &escape(self.kicker)),
+                ("name", &escape(self.name)),
+                ("state", self.state),
+                ("style", STYLE),
+                ("body", self.body),
+                ("version", &escape(self.version.unwrap_or(env!("CARGO_PKG_VERSION")))),
+                ("footer", self.footer),
+                ("data", &inert(&data)),
+                ("plotly", packed_plotly()?),
+                ("script", SCRIPT),
+            ],
+        )
+    }
+}
+
+/// Puts values into the places `{{name}}` of a template, in one pass: a value is never searched for places.
+pub(crate) fn fill(template: &str, values: &[(&str, &str)]) -> Result<String> {
+    let mut page = String::with_capacity(template.len() + values.iter().map(|(_, value)| value.len()).sum::<usize>());
+    let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
         let (name, after) = after.split_once("}}").unwrap_or((after, ""));
         let value = values.iter().find(|(known, _)| *known == name);
-        let (_, value) = value.ok_or_else(|| Error::input(format!("the report's template asks for `{name}`")))?;
+        let (_, value) = value.ok_or_else(|| Error::input(format!("the page's template asks for `{name}`")))?;
         page.push_str(before);
         page.push_str(value);
         rest = after;
@@ -64,50 +92,25 @@ fn fill(values: &[(&str, &str)]) -> Result<String> {
     Ok(page)
 }
 
-/// Backquoted parts of escaped text as code.
-fn with_code(text: &str) -> String {
-    let mut html = String::new();
-    for (index, part) in text.split('`').enumerate() {
-        let _ = if index % 2 == 1 { write!(html, "<code>{part}</code>") } else { write!(html, "{part}") };
-    }
-    html
-}
-
 /// JSON that can stand in a script element: no `<` can end it or open a comment.
 fn inert(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
-fn numbers(facts: &Facts) -> String {
-    let series = facts.main_series().map(|(_, series)| series).unwrap_or_default();
-    let sharpness = |one: Option<&&crate::store::HessianMeasurement>| one.and_then(|one| Some(one.top()?.value));
-    let step = |one: Option<&&crate::store::HessianMeasurement>| {
-        one.map(|one| format!("step {}", integer(one.step))).unwrap_or_default()
-    };
-    let last_ratio = series.last().map(|one| ratio(one)).filter(|ratio| ratio.is_finite());
-    let four = |number: f64| significant(number, 4);
-    let tiles: [(&str, Option<String>, String); 9] = [
-        ("Test accuracy", facts.test_accuracy.map(percent), String::new()),
-        ("Test loss", facts.test_loss.map(four), "nats".to_owned()),
-        ("Train loss", facts.train_loss.map(four), "nats".to_owned()),
-        ("λ<sub>max</sub>, start", sharpness(series.first()).map(four), step(series.first())),
-        ("λ<sub>max</sub>, end", sharpness(series.last()).or(facts.lambda_max).map(four), step(series.last())),
-        ("λ<sub>max</sub> · lr / 2", last_ratio.map(|ratio| significant(ratio, 3)), step(series.last())),
-        ("Steps", facts.steps.map(integer), String::new()),
-        ("Wall time", facts.seconds.map(duration), String::new()),
-        ("Parameters", facts.parameters.map(integer), String::new()),
-    ];
-    let mut html = String::new();
+/// Key numbers side by side: label as HTML, value (a dash where there is none) and unit.
+pub(crate) fn tiles(tiles: &[(&str, Option<String>, String)]) -> String {
+    let mut html = String::from("<dl class=\"numbers\">");
     for (label, value, unit) in tiles {
-        let (value, unit) = value.map_or(("–".to_owned(), String::new()), |value| (value, unit));
+        let (value, unit) = value.as_deref().map_or(("–", ""), |value| (value, unit));
         let _ = write!(html, "<div><dt>{label}</dt><dd>{value}<small>{unit}</small></dd></div>");
     }
-    html
+    html + "</dl>"
 }
 
-fn figure_html(figure: &Figure) -> String {
-    let Figure { id, title, .. } = figure;
-    let caption = marked(&escape(&figure.caption));
+/// A figure with its caption, its place for the plot and the buttons for its numbers.
+pub(crate) fn figure_html(figure: &Figure) -> String {
+    let (id, title) = (escape(&figure.id), escape(&figure.title));
+    let caption = prose(&figure.caption);
     let wide = if figure.wide { " class=\"wide\"" } else { "" };
     let (body, buttons) = match &figure.plot {
         None => ("<p class=\"empty\">No numbers were recorded for this figure.</p>".to_owned(), String::new()),
@@ -127,7 +130,7 @@ fn figure_html(figure: &Figure) -> String {
 fn embedded(figures: &[Figure]) -> Value {
     let drawn = figures.iter().filter_map(|figure| {
         let plot = figure.plot.as_ref()?;
-        Some((figure.id.to_owned(), json!({ "plot": plot, "table": figure.table, "columns": figure.columns })))
+        Some((figure.id.clone(), json!({ "plot": plot, "table": figure.table, "columns": figure.columns })))
     });
     Value::Object(drawn.collect::<Map<String, Value>>())
 }
@@ -178,9 +181,8 @@ mod tests {
 
     #[test]
     fn a_value_with_a_place_in_it_stays_as_it_is() {
-        let names = ["name", "state", "style", "numbers", "reading", "figures", "measurements", "config", "version"];
-        let more = ["seed", "data", "plotly", "script"];
-        let values: Vec<(&str, &str)> = names.into_iter().chain(more).map(|name| (name, "{{config}}")).collect();
-        assert!(fill(&values).unwrap().contains("<title>{{config}}"));
+        let names = ["kicker", "name", "state", "style", "body", "version", "footer", "data", "plotly", "script"];
+        let values: Vec<(&str, &str)> = names.into_iter().map(|name| (name, "{{body}}")).collect();
+        assert!(fill(TEMPLATE, &values).unwrap().contains("<title>{{body}}"));
     }
 }

@@ -1,7 +1,7 @@
 //! How are numbers and foreign text written in the page?
 
 /// Text that stays text inside HTML, attributes and Plotly's labels.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -17,12 +17,25 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Escaped text with the symbol λ_max set as one.
-pub(super) fn marked(escaped: &str) -> String {
+pub(crate) fn marked(escaped: &str) -> String {
     escaped.replace("λ_max", "λ<sub>max</sub>")
 }
 
+/// Plain text as HTML, with code between backquotes and the symbol λ_max set as one.
+pub(crate) fn prose(text: &str) -> String {
+    let mut html = String::new();
+    for (index, part) in escape(text).split('`').enumerate() {
+        if index % 2 == 1 {
+            html += &format!("<code>{part}</code>");
+        } else {
+            html += part;
+        }
+    }
+    marked(&html)
+}
+
 /// A number with `digits` significant digits; powers of ten for the very large and small.
-pub(super) fn significant(number: f64, digits: usize) -> String {
+pub(crate) fn significant(number: f64, digits: usize) -> String {
     if !number.is_finite() {
         return if number.is_nan() { "NaN".to_owned() } else { if number > 0.0 { "∞" } else { "−∞" }.to_owned() };
     }
@@ -46,17 +59,15 @@ pub(super) fn significant(number: f64, digits: usize) -> String {
 }
 
 /// A number that somebody chose, e.g. a learning rate: at most 4 significant digits, without zeros at the end.
-pub(super) fn chosen(number: f64) -> String {
+pub(crate) fn chosen(number: f64) -> String {
     let text = significant(number, 4);
-    if text.contains('.') && !text.contains('e') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+    let (digits, power) = text.split_at(text.find('e').unwrap_or(text.len()));
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    format!("{digits}{power}")
 }
 
 /// A whole number in groups of three: `101,770`.
-pub(super) fn integer(number: u64) -> String {
+pub(crate) fn integer(number: u64) -> String {
     grouped(&number.to_string())
 }
 
@@ -72,12 +83,12 @@ fn grouped(digits: &str) -> String {
 }
 
 /// A fraction as `97.2 %`.
-pub(super) fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.1}\u{a0}%", 100.0 * fraction) } else { significant(fraction, 3) }
 }
 
 /// A length of time as `0.42 s`, `38.1 s`, `4 min 05 s` or `2 h 13 min`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 60.0 {
         return format!("{}\u{a0}s", significant(seconds, if seconds < 1.0 { 2 } else { 3 }));
     }
@@ -90,7 +101,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// How normalisation layers took their statistics, in words.
-pub(super) fn norm_mode(mode: &str) -> String {
+pub(crate) fn norm_mode(mode: &str) -> String {
     match mode {
         "batch" => "batch statistics".to_owned(),
         "running" => "running statistics".to_owned(),
@@ -111,7 +122,7 @@ mod tests {
             [0.0, 9.99996, 19.5, 0.012346, 123456.0, 1.5e9, -2.5e-7, f64::NAN].map(written),
             ["0", "10.00", "19.50", "0.01235", "123,456", "1.500e9", "−2.500e−7", "NaN"]
         );
-        assert_eq!([0.1, 0.002, 3.0, 1e-5].map(chosen), ["0.1", "0.002", "3", "1.000e−5"]);
+        assert_eq!([0.1, 0.002, 3.0, 1e-5].map(chosen), ["0.1", "0.002", "3", "1e−5"]);
         assert_eq!([1, 999, 1000, 101_770].map(integer), ["1", "999", "1,000", "101,770"]);
     }
 

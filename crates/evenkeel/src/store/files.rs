@@ -43,7 +43,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
 }
 
 /// Writes `value` as indented JSON with [`write_atomically`].
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::input("cannot write as JSON").detail("file", path.display()).detail("got", error))?;
     text.push('\n');
@@ -125,7 +125,7 @@ pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// Reads a whole UTF-8 file that may be at most `limit` bytes long.
-pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     String::from_utf8(read_bounded(path, limit)?).map_err(|error| {
         Error::input("the file is not UTF-8 text")
             .detail("file", path.display())

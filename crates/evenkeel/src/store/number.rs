@@ -37,3 +37,22 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         serde::de::Error::custom(format!("expected a number, \"NaN\", \"inf\" or \"-inf\", got {value}"))
     })
 }
+
+/// The same for lists of numbers.
+pub(crate) mod list {
+    use super::{Value, from_json, to_json};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(numbers: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(numbers.iter().map(|number| to_json(*number)))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let values = Vec::<Value>::deserialize(deserializer)?;
+        let number = |value: &Value| {
+            from_json(value)
+                .ok_or_else(|| serde::de::Error::custom(format!("expected a list of numbers, got {value} in it")))
+        };
+        values.iter().map(number).collect()
+    }
+}
