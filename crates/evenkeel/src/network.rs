@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::config::{Loss, NormMode};
 use crate::init::{Scheme, initialize};
-use crate::nn::{BufferInfo, Context, Model, NormSettings, ParameterInfo, Perturbation, Reads};
+use crate::nn::{Adapting, BufferInfo, Context, Model, NormSettings, ParameterInfo, Perturbation, Reads};
 use crate::objective::{Term, hits, losses};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 use std::rc::Rc;
@@ -66,12 +66,14 @@ pub(crate) struct Tracing<'g> {
     pub(crate) noisy: bool,
     /// What the network computes with in place of its parameters.
     pub(crate) perturbation: Option<&'g dyn Perturbation>,
+    /// How linear and convolution layers adapt to the batch.
+    pub(crate) adapting: Option<&'g Adapting>,
 }
 
 impl Tracing<'_> {
     /// Without noise.
     pub(crate) fn quiet(batch: usize, mode: NormMode) -> Self {
-        Tracing { batch, mode, noisy: false, perturbation: None }
+        Tracing { batch, mode, noisy: false, perturbation: None, adapting: None }
     }
 }
 
@@ -272,10 +274,11 @@ impl Network {
 
     /// Traces the network. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`, and what the tracing asks for.
     pub(crate) fn trace<'g>(&'g self, graph: &'g Graph, how: Tracing<'g>) -> Result<Trace<'g>> {
-        let Tracing { batch, mode, noisy, perturbation } = how;
+        let Tracing { batch, mode, noisy, perturbation, adapting } = how;
         let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm })
             .with_noise(noisy)
-            .with_perturbation(perturbation);
+            .with_perturbation(perturbation)
+            .with_adapting(adapting);
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
         let (inputs, labels) = match self.model.reads() {
             Reads::Numbers => (graph.input("x", &shape, self.dtype), graph.input("y", [batch], DType::I32)),

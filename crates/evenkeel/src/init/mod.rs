@@ -2,7 +2,10 @@
 //!
 //! Each parameter draws from its own stream, named by its path: adding a layer does not change what the others get.
 
+mod data_dependent;
 mod orthogonal;
+
+pub use data_dependent::{AdaptedLayer, DataDependent, DataDependentOutcome, Untouched};
 
 use crate::config::Initialization;
 use crate::nn::{Initial, ParameterInfo};

@@ -1,5 +1,6 @@
 //! Parameters, buffers and settings, asked for by name while a network is traced.
 
+use super::affine::{Adapting, AffineLayer};
 use crate::config::{NormMode, WeightNorm};
 use crate::norm::{ConstantNorm, Folds};
 use evenkeel_graph::{DType, Graph, Scope, Shape, Var};
@@ -122,6 +123,16 @@ pub trait Perturbation {
     }
 }
 
+/// A value that a normalization layer standardizes over the batch, channel by channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standardized<'g> {
+    pub(crate) input: Var<'g>,
+    /// Whether each channel's mean is subtracted.
+    pub(crate) centered: bool,
+    /// Whether each channel is divided by its size.
+    pub(crate) scaled: bool,
+}
+
 /// A parameter, and what the network computes with in its place.
 #[derive(Clone, Copy)]
 struct Used<'g> {
@@ -147,11 +158,14 @@ pub struct Context<'g> {
     norm: NormSettings,
     noisy: bool,
     perturbation: Option<(&'g dyn Perturbation, Var<'g>)>,
+    adapting: Option<&'g Adapting>,
     parameters: RefCell<Vec<(ParameterInfo, Used<'g>)>>,
     buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
     frozen: RefCell<Vec<(String, Var<'g>)>>,
     statistics: RefCell<Vec<BatchStatistic<'g>>>,
     taps: RefCell<Vec<Tap<'g>>>,
+    affine: RefCell<Vec<AffineLayer<'g>>>,
+    standardized: RefCell<Vec<Standardized<'g>>>,
     losses: RefCell<Vec<Var<'g>>>,
     /// Set while a network is traced again beside its first time: what it makes known is known already.
     again: Cell<bool>,
@@ -171,11 +185,14 @@ impl<'g> Context<'g> {
             norm,
             noisy: false,
             perturbation: None,
+            adapting: None,
             parameters: RefCell::default(),
             buffers: RefCell::default(),
             frozen: RefCell::default(),
             statistics: RefCell::default(),
             taps: RefCell::default(),
+            affine: RefCell::default(),
+            standardized: RefCell::default(),
             losses: RefCell::default(),
             again: Cell::new(false),
             made_weights: RefCell::default(),
@@ -200,6 +217,17 @@ impl<'g> Context<'g> {
             (perturbation, numbers)
         });
         Context { perturbation, ..self }
+    }
+
+    /// The same context with layers that adapt to the batch.
+    #[must_use]
+    pub(crate) fn with_adapting(self, adapting: Option<&'g Adapting>) -> Self {
+        Context { adapting, ..self }
+    }
+
+    /// How layers adapt to the batch.
+    pub(super) fn adapting(&self) -> Option<&'g Adapting> {
+        self.adapting
     }
 
     /// The numbers of this step that the perturbation of the parameters depends on, where they are perturbed: `[numbers]`.
@@ -308,6 +336,20 @@ impl<'g> Context<'g> {
         }
     }
 
+    /// Makes an affine layer known.
+    pub(super) fn record_affine(&self, layer: AffineLayer<'g>) {
+        if !self.again.get() {
+            self.affine.borrow_mut().push(layer);
+        }
+    }
+
+    /// Makes known that a value is standardized over the batch.
+    pub(crate) fn record_standardized(&self, value: Standardized<'g>) {
+        if !self.again.get() {
+            self.standardized.borrow_mut().push(value);
+        }
+    }
+
     /// Makes a hidden value of the current place known to terms of the objective and to probes; returns it as it is.
     pub fn tap(&self, name: &str, value: Var<'g>) -> Var<'g> {
         if !self.again.get() {
@@ -397,6 +439,16 @@ impl<'g> Context<'g> {
     /// The hidden values that were made known, in the order of tracing.
     pub fn taps(&self) -> Vec<Tap<'g>> {
         self.taps.borrow().clone()
+    }
+
+    /// The linear and convolution layers in the order of tracing, one that is used twice as often.
+    pub(crate) fn affine_layers(&self) -> Vec<AffineLayer<'g>> {
+        self.affine.borrow().clone()
+    }
+
+    /// What is standardized over the batch.
+    pub(crate) fn standardized_values(&self) -> Vec<Standardized<'g>> {
+        self.standardized.borrow().clone()
     }
 
     /// The parts of each sample's loss that the network added.

@@ -15,7 +15,10 @@ mod weight;
 
 pub use crate::norm::{BatchAxes, Deviation, Draws, Drift, DriftingNoise, GroupForm, ImprovedGroup, Kept};
 pub use activation::activate;
+pub use affine::Affine;
+pub(crate) use affine::{Adapt, Adapting, AffineLayer, rounding};
 pub use attention::attention;
+pub(crate) use context::Standardized;
 pub use context::{BatchStatistic, BufferInfo, Context, Initial, NormSettings, ParameterInfo, Perturbation, Tap};
 
 use evenkeel_graph::Var;

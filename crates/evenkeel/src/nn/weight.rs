@@ -41,6 +41,16 @@ impl<'g> Context<'g> {
         }
     }
 
+    /// The parameter that weights called `name` are drawn into, and the one `[.., units]` that the size of each unit is proportional to,
+    /// if there is one.
+    pub(super) fn weight_parameters(&self, name: &str, last: bool) -> (String, Option<String>) {
+        match self.norm().weights {
+            WeightNorm::Normalized => (format!("{name}_v"), Some(format!("{name}_g"))),
+            WeightNorm::Standardized if !last => (name.to_string(), None),
+            WeightNorm::None | WeightNorm::Standardized => (name.to_string(), Some(name.to_string())),
+        }
+    }
+
     fn normalized(&self, name: &str, shape: Shape, initial: Initial) -> Var<'g> {
         let units = shape.last().copied().unwrap_or(0);
         let direction = format!("{name}_v");

@@ -4,7 +4,7 @@ use super::ConstantNorm;
 use super::standardize::{Over, Power, Scale, Standardization};
 use crate::Error;
 use crate::config::NormMode;
-use crate::nn::{Context, Initial};
+use crate::nn::{Context, Initial, Standardized};
 use evenkeel_graph::Var;
 
 impl<'g> Context<'g> {
@@ -74,6 +74,7 @@ impl<'g> Context<'g> {
                 "use more samples, or the running statistics (norm mode `running`)",
             );
         }
+        self.record_standardized(Standardized { input: x, centered: how.centered, scaled: scale != Scale::Nothing });
         let moments = self.kept_moments(how, x);
         let (centered, factor) = how.parts(x, moments, self.norm().epsilon);
         let y = self.scale_and_shift(centered, factor, true);
