@@ -108,6 +108,44 @@ choices! {
         Gelu = "gelu",
     }
 
+    /// What adapts the drawn weights to the data before the first step.
+    InitMethod "init method" {
+        /// Nothing.
+        None = "none",
+        /// Mean 0 and one deviation for every unit on a batch (Salimans and Kingma 2016).
+        DataDependent = "data-dependent",
+        /// The statistics of batch normalization, folded into weights and biases (Balestriero and Baraniuk 2022).
+        Smart = "smart",
+        /// A learned factor for each parameter tensor (Zhu et al. 2021).
+        GradInit = "gradinit",
+    }
+
+    /// The first step that gradinit looks ahead.
+    LookAhead "step" {
+        /// η times the gradient.
+        Sgd = "sgd",
+        /// η along the gradient, whatever its length.
+        NormalizedSgd = "normalized-sgd",
+        /// η times the signs of the gradient, which is Adam's first step.
+        Adam = "adam",
+    }
+
+    /// What the batch that gradinit judges a step by has in common with the one it was taken on.
+    Overlap "overlap" {
+        /// Half of its samples.
+        Half = "half",
+        /// None of them.
+        None = "none",
+    }
+
+    /// Whether gradinit's slopes of the loss and of the gradient's norm share their second moment.
+    SecondMoment "second moment" {
+        /// They do, as in the authors' code for images.
+        Shared = "shared",
+        /// They do not, as in the authors' code for transformers.
+        Separate = "separate",
+    }
+
     /// What training makes small.
     Loss "loss" {
         /// Mean softmax cross-entropy.

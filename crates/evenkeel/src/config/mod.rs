@@ -36,7 +36,10 @@ mod size;
 mod table;
 mod write;
 
-pub use choice::{Activation, Loss, NormMode, OptimizerKind, Precision, ScheduleKind, WeightNorm};
+pub use choice::{
+    Activation, InitMethod, LookAhead, Loss, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment,
+    WeightNorm,
+};
 pub use initialization::Initialization;
 pub use model::{MODELS, ModelSpec};
 pub use norm::NormKind;

@@ -3,9 +3,13 @@
 //! Each parameter draws from its own stream, named by its path: adding a layer does not change what the others get.
 
 mod data_dependent;
+mod gradinit;
 mod orthogonal;
 
 pub use data_dependent::{AdaptedLayer, DataDependent, DataDependentOutcome, Untouched};
+pub use gradinit::{
+    GradInit, GradInitOutcome, GradInitStep, LookAhead, Overlap, ParameterScale, Prospect, SecondMoment,
+};
 
 use crate::config::Initialization;
 use crate::nn::{Initial, ParameterInfo};
