@@ -1,15 +1,16 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
 use crate::batch::Batch;
-use crate::config::{Config, NormMode, Precision, Size};
+use crate::config::{Config, NoiseScheme, NormMode, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
 use crate::nn::{NormSettings, Reads};
 use crate::optim::{self, Optimizer};
+use crate::regularize::{self, NoiseInjection};
 use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
-use crate::train::optimizer_names;
+use crate::train::{TrainerOptions, optimizer_names};
 use crate::{Error, ErrorKind, Result, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
 use std::time::Instant;
@@ -129,6 +130,19 @@ impl Experiment {
     /// The rule that turns gradients into steps.
     pub fn optimizer(&self) -> Box<dyn Optimizer> {
         optim::of_config(&self.config.optimizer)
+    }
+
+    /// How steps are taken: by which rule, and with what noise in the parameters.
+    ///
+    /// # Errors
+    /// When the network has no parameters that the noise could be injected into.
+    pub fn trainer_options(&self) -> Result<TrainerOptions> {
+        let options = TrainerOptions::new(self.optimizer());
+        let noise = &self.config.noise_injection;
+        if noise.sigma == 0.0 || noise.scheme == NoiseScheme::None {
+            return Ok(options);
+        }
+        Ok(options.perturbed(NoiseInjection::new(&self.network, noise)?))
     }
 
     /// What the optimiser keeps, of a checkpoint, in the order of [`crate::train::Trainer::optimizer_state`].
@@ -314,7 +328,12 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
                 "choose another model; a program of one's own can train this one on sequences (`models::Transformer`)",
             ));
     }
-    Network::with(model, &dataset.image_shape, precision, config.loss, norm)
+    let network = Network::with(model, &dataset.image_shape, precision, config.loss, norm)?;
+    let network = match regularize::dropout_of(config) {
+        Some(dropout) => network.with_dropout(dropout, config.dropout.layers)?,
+        None => network,
+    };
+    network.with_terms(regularize::terms(config))
 }
 
 fn pick<'a>(

@@ -35,6 +35,7 @@ pub mod objective;
 pub mod optim;
 pub mod oracle;
 pub mod probe;
+pub mod regularize;
 pub mod report;
 mod runner;
 pub mod store;

@@ -1,10 +1,10 @@
 //! A network with its parameters' names and shapes, and the tracing every program starts with.
 
-use crate::Result;
-use crate::config::{Loss, NormMode};
+use crate::config::{DropoutLayers, Loss, NormMode};
 use crate::init::{Scheme, initialize};
-use crate::nn::{Adapting, BufferInfo, Context, Model, NormSettings, ParameterInfo, Perturbation, Reads};
+use crate::nn::{Adapting, BufferInfo, Context, Dropout, Model, NormSettings, ParameterInfo, Perturbation, Reads};
 use crate::objective::{Term, hits, losses};
+use crate::{Error, Result};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 use std::rc::Rc;
 
@@ -16,11 +16,16 @@ pub struct Network {
     loss: Loss,
     norm: NormSettings,
     terms: Vec<Rc<dyn Term>>,
+    /// Dropout of hidden values, and the paths of those that have it.
+    dropout: Option<HiddenDropout>,
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
     flops: u64,
     couples_samples: bool,
 }
+
+/// Dropout of hidden values, and the paths of those that have it.
+type HiddenDropout = (Dropout, Vec<String>);
 
 /// The numbers of a network: parameters and buffers in the order of [`Network::parameters`] and [`Network::buffers`].
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +88,11 @@ impl<'g> Trace<'g> {
         self.cx.parameters().into_iter().map(|(_, var)| var).collect()
     }
 
+    /// The network.
+    pub fn network(&self) -> &'g Network {
+        self.network
+    }
+
     /// The network's answer to other inputs of the same shape, with the same parameters and random numbers.
     pub fn forward(&self, inputs: Var<'g>) -> Var<'g> {
         self.cx.again(|| self.network.model.forward(&self.cx, inputs))
@@ -125,7 +135,7 @@ impl Network {
         loss: Loss,
         norm: NormSettings,
     ) -> Result<Network> {
-        Self::of(model.into(), input_shape, dtype, loss, norm, vec![])
+        Self::of(model.into(), input_shape, dtype, loss, norm, vec![], None)
     }
 
     fn of(
@@ -135,6 +145,7 @@ impl Network {
         loss: Loss,
         norm: NormSettings,
         terms: Vec<Rc<dyn Term>>,
+        dropout: Option<HiddenDropout>,
     ) -> Result<Network> {
         let input_shape = input_shape.to_vec();
         let mut network = Network {
@@ -144,6 +155,7 @@ impl Network {
             loss,
             norm,
             terms,
+            dropout,
             parameters: vec![],
             buffers: vec![],
             flops: 0,
@@ -159,6 +171,30 @@ impl Network {
     /// When a term does not fit the network.
     pub fn with_terms(mut self, terms: impl IntoIterator<Item = Box<dyn Term>>) -> Result<Network> {
         self.terms.extend(terms.into_iter().map(Rc::from));
+        self.survey()?;
+        Ok(self)
+    }
+
+    /// The same network with dropout of the hidden values that it makes known ([`Context::tap`]): those after each activation in the
+    /// networks of the zoo.
+    ///
+    /// # Errors
+    /// When it makes none known, or a share outside 0 to 1 is dropped.
+    pub fn with_dropout(mut self, dropout: Dropout, layers: DropoutLayers) -> Result<Network> {
+        let mut paths: Vec<String> = {
+            let graph = Graph::new();
+            let trace = self.trace(&graph, Tracing::quiet(2, NormMode::Running))?;
+            trace.cx.taps().into_iter().map(|tap| tap.path).collect()
+        };
+        if layers == DropoutLayers::Last {
+            paths.drain(..paths.len().saturating_sub(1));
+        }
+        if paths.is_empty() {
+            return Err(Error::input("the network has no hidden values that could be dropped")
+                .detail("key", "dropout.rate")
+                .detail("got", dropout.rate));
+        }
+        self.dropout = Some((dropout, paths));
         self.survey()?;
         Ok(self)
     }
@@ -209,6 +245,11 @@ impl Network {
         self.flops
     }
 
+    /// What is made small, without terms.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
     /// The floating-point type of parameters and activations.
     pub fn dtype(&self) -> DType {
         self.dtype
@@ -246,12 +287,14 @@ impl Network {
 
     /// The same network with other settings.
     pub(crate) fn with_settings(&self, norm: NormSettings) -> Result<Network> {
-        Self::of(self.model(), &self.input_shape, self.dtype, self.loss, norm, self.terms.clone())
+        let (terms, dropout) = (self.terms.clone(), self.dropout.clone());
+        Self::of(self.model(), &self.input_shape, self.dtype, self.loss, norm, terms, dropout)
     }
 
     /// Another model in the place of this one.
     pub(crate) fn with_model(&self, model: Box<dyn Model>, norm: NormSettings) -> Result<Network> {
-        Self::of(model.into(), &self.input_shape, self.dtype, self.loss, norm, self.terms.clone())
+        let (terms, dropout) = (self.terms.clone(), self.dropout.clone());
+        Self::of(model.into(), &self.input_shape, self.dtype, self.loss, norm, terms, dropout)
     }
 
     /// The numbers before the first step: an [`Initialization`](crate::config::Initialization) alone, or scaled.
@@ -278,13 +321,17 @@ impl Network {
         let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm })
             .with_noise(noisy)
             .with_perturbation(perturbation)
-            .with_adapting(adapting);
+            .with_adapting(adapting)
+            .with_hidden_dropout(self.dropout.as_ref().map(|(dropout, paths)| (*dropout, &paths[..])));
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
         let (inputs, labels) = match self.model.reads() {
             Reads::Numbers => (graph.input("x", &shape, self.dtype), graph.input("y", [batch], DType::I32)),
             Reads::Tokens => (graph.input("x", &shape, DType::I32), graph.input("y", shape, DType::I32)),
         };
         let logits = self.model.forward(&cx, inputs).named("logits");
+        if perturbation.is_some_and(Perturbation::clean_statistics) {
+            cx.unperturbed(|| self.model.forward(&cx, inputs));
+        }
         let (losses, hits) = {
             let _scope = graph.scope("loss");
             let inner: Vec<usize> = (1..labels.shape().len()).collect();

@@ -263,6 +263,8 @@ fn every_number_with_a_range_is_refused_just_outside_it() {
         ("schedule.step_epochs", "0"),
         ("schedule.factor", "0"),
         ("schedule.final_fraction", "1.1"),
+        ("dropout.rate", "1.0"),
+        ("noise_injection.sigma", "-0.1"),
         ("batch_norm.momentum", "1.1"),
         ("batch_norm.epsilon", "0"),
         ("batch_norm.ghost", "1"),

@@ -112,10 +112,40 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn noise()(
+        sigma in prop_oneof![Just(0.0), positive()],
+        scheme in choice(NoiseScheme::ALL),
+        groups in choice(NoiseGroups::ALL),
+        scaling in choice(NoiseScaling::ALL),
+        distribution in choice(NoiseDistribution::ALL),
+        until_step in prop::option::of(any::<u64>()),
+        bn_update_under_noise: bool,
+    ) -> NoiseInjectionConfig {
+        NoiseInjectionConfig { sigma, scheme, groups, scaling, distribution, until_step, bn_update_under_noise }
+    }
+}
+
+prop_compose! {
+    fn dropped()(
+        rate in 0.0..1.0,
+        masks in choice(DropoutMasks::ALL),
+        layers in choice(DropoutLayers::ALL),
+        r1 in prop_oneof![Just(-1.0), positive()],
+        approximate: bool,
+        r2 in prop_oneof![Just(-1.0), positive()],
+        r2_masks: usize,
+    ) -> DropoutConfig {
+        DropoutConfig { rate, masks, layers, r1, approximate, r2, r2_masks }
+    }
+}
+
+prop_compose! {
     fn config()(
         top_level in top_level(),
         data in data(),
         (optimizer, schedule) in training(),
+        dropout in dropped(),
+        noise_injection in noise(),
         momentum in 0.0..=1.0,
         epsilon in positive(),
         cumulative: bool,
@@ -128,6 +158,8 @@ prop_compose! {
             data,
             optimizer,
             schedule,
+            dropout,
+            noise_injection,
             batch_norm: BatchNormConfig { momentum, epsilon, cumulative, ghost },
             measure,
             checkpoint: CheckpointConfig { every_epochs, keep },
@@ -226,6 +258,23 @@ fn the_defaults_are_written_in_a_fixed_order() {
     step_epochs = 10
     factor = 0.1
     final_fraction = 0.0
+
+    [dropout]
+    rate = 0.0
+    masks = "per-sample"
+    layers = "all"
+    r1 = 0.0
+    approximate = false
+    r2 = 0.0
+    r2_masks = 0
+
+    [noise_injection]
+    sigma = 0.0
+    scheme = "layer-cyclic"
+    groups = "tensor"
+    scaling = "per-group"
+    distribution = "normal"
+    bn_update_under_noise = true
 
     [batch_norm]
     momentum = 0.1

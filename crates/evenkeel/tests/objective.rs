@@ -7,7 +7,7 @@ use evenkeel::nn::{Context, Initial, NormSettings, ParameterInfo, Perturbation};
 use evenkeel::objective::Term;
 use evenkeel::optim::{Adam, Adamax, Sgd};
 use evenkeel::train::{Trainer, TrainerOptions};
-use evenkeel::{Batch, Network, Probe, Trace, study};
+use evenkeel::{Batch, Network, Noise, Probe, Trace, study};
 use std::ops::ControlFlow;
 
 fn model<'g>(cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
@@ -126,8 +126,8 @@ impl Perturbation for Shift {
         1
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        vec![0.25 * (step + 1) as f64]
+    fn at_step(&self, noise: Noise) -> Vec<f64> {
+        vec![0.25 * (noise.step + 1) as f64]
     }
 }
 

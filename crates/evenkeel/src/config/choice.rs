@@ -177,4 +177,60 @@ choices! {
         /// It falls along half a cosine to a fraction of its first value.
         Cosine = "cosine",
     }
+
+    /// Which parameters have noise while the gradient of a step is taken.
+    NoiseScheme "noise scheme" {
+        /// None.
+        None = "none",
+        /// All of them.
+        All = "all",
+        /// One group a step, in turn.
+        LayerCyclic = "layer-cyclic",
+        /// One group a step, drawn anew.
+        LayerRandom = "layer-random",
+    }
+
+    /// Which parameters are perturbed together.
+    NoiseGroups "noise group" {
+        /// Each tensor for itself.
+        Tensor = "tensor",
+        /// The tensors of a layer, such as its weight and its bias.
+        Layer = "layer",
+        /// Each weight for itself: tensors of two axes and more. The others have no noise.
+        Weights = "weights",
+    }
+
+    /// How noise in all M groups at once is made smaller.
+    NoiseScaling "noise scaling" {
+        /// By √M, so that it has the penalty of one group at a time.
+        PerGroup = "per-group",
+        /// Not at all.
+        None = "none",
+    }
+
+    /// What noise is drawn from.
+    NoiseDistribution "noise distribution" {
+        /// The standard normal distribution.
+        Normal = "normal",
+        /// +1 and −1: the same penalty, and cheaper to draw.
+        Sign = "sign",
+    }
+
+    /// How samples share what dropout drops.
+    DropoutMasks "dropout mask" {
+        /// Each sample has a mask of its own.
+        PerSample = "per-sample",
+        /// One mask for all samples of a step.
+        PerStep = "per-step",
+        /// None is drawn: the explicit penalties alone.
+        None = "none",
+    }
+
+    /// Which hidden values are dropped.
+    DropoutLayers "dropout layers" {
+        /// Those after every activation.
+        All = "all",
+        /// Those before the last layer.
+        Last = "last",
+    }
 }

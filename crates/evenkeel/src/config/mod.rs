@@ -37,8 +37,8 @@ mod table;
 mod write;
 
 pub use choice::{
-    Activation, InitMethod, LookAhead, Loss, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment,
-    WeightNorm,
+    Activation, DropoutLayers, DropoutMasks, InitMethod, LookAhead, Loss, NoiseDistribution, NoiseGroups, NoiseScaling,
+    NoiseScheme, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment, WeightNorm,
 };
 pub use initialization::Initialization;
 pub use model::{MODELS, ModelSpec};
@@ -47,6 +47,7 @@ pub use resolve::Override;
 pub use setting::Kind;
 pub use size::Size;
 pub use table::{
-    BatchNormConfig, CheckpointConfig, Config, DataConfig, KEYS, Key, MeasureConfig, OptimizerConfig, ScheduleConfig,
+    BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, KEYS, Key, MeasureConfig,
+    NoiseInjectionConfig, OptimizerConfig, ScheduleConfig,
 };
 pub use write::reference;

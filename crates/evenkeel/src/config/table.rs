@@ -211,6 +211,42 @@ settings! {
         final_fraction: f64 = 0.0, [at least 0 and at most 1];
     }
 
+    /// Dropout of hidden values in training, and the penalties it stands for.
+    dropout: DropoutConfig {
+        /// Share of the values that is dropped; 0: none.
+        rate: f64 = 0.0, [at least 0 and below 1];
+        /// Whether each sample has a mask of its own, all samples of a step share one, or none is drawn.
+        masks: DropoutMasks = DropoutMasks::PerSample;
+        /// Whether the values after every activation are dropped, or only those before the last layer.
+        layers: DropoutLayers = DropoutLayers::All;
+        /// Factor of the penalty R1, the mean effect of dropout on the loss: 1 in place of masks, −1 takes it out of training with masks.
+        r1: f64 = 0.0;
+        /// Use the second-order form of R1 where there is no exact one: another loss than squared, or another layer than the last.
+        approximate: bool = false;
+        /// Factor of the penalty R2, rate of learning / 4 times the squared length of the gradient under masks.
+        r2: f64 = 0.0;
+        /// Masks that R2 is the mean over; 0: those of the step itself.
+        r2_masks: usize = 0;
+    }
+
+    /// Noise in the parameters while the gradient of each step is taken: a penalty on the curvature of the loss.
+    noise_injection: NoiseInjectionConfig {
+        /// Standard deviation of the noise; 0: none.
+        sigma: f64 = 0.0, [at least 0];
+        /// Which parameters have it: all at once, or one group a step, in turn or drawn.
+        scheme: NoiseScheme = NoiseScheme::LayerCyclic;
+        /// Which parameters are a group: each tensor, the tensors of a layer, or each weight (tensors of two axes and more) and nothing else.
+        groups: NoiseGroups = NoiseGroups::Tensor;
+        /// all: whether the deviation is divided by the root of the number of groups, which makes schemes comparable.
+        scaling: NoiseScaling = NoiseScaling::PerGroup;
+        /// What is drawn: normal numbers, or signs.
+        distribution: NoiseDistribution = NoiseDistribution::Normal;
+        /// The first step without noise; left out: all have it.
+        until_step: Option<u64> = None;
+        /// Running statistics come from the perturbed parameters; if not, from another pass forward with the parameters themselves.
+        bn_update_under_noise: bool = true;
+    }
+
     /// Normalization layers that keep statistics over the batch: batch, noisy-batch, mean-only, l1, l2, linf and improved-group.
     batch_norm: BatchNormConfig {
         /// Weight of the new value in the running statistics, as in PyTorch.

@@ -1,7 +1,9 @@
 //! Parameters, buffers and settings, asked for by name while a network is traced.
 
 use super::affine::{Adapting, AffineLayer};
+use super::{Dropout, DropoutSite};
 use crate::config::{NormMode, WeightNorm};
+use crate::network::Noise;
 use crate::norm::{ConstantNorm, Folds};
 use evenkeel_graph::{DType, Graph, Scope, Shape, Var};
 use std::cell::{Cell, RefCell};
@@ -117,10 +119,23 @@ pub trait Perturbation {
         0
     }
 
-    /// Those numbers at a step, counted from 0.
-    fn at_step(&self, _step: u64) -> Vec<f64> {
+    /// Those numbers at a step of a run, the steps counted from 0.
+    fn at_step(&self, _noise: Noise) -> Vec<f64> {
         vec![]
     }
+
+    /// Whether normalization layers take their running statistics from the parameters themselves, which costs another pass forward.
+    fn clean_statistics(&self) -> bool {
+        false
+    }
+}
+
+/// What a perturbation is given beside the parameters.
+#[derive(Clone, Copy)]
+struct Perturbed<'g> {
+    by: &'g dyn Perturbation,
+    numbers: Var<'g>,
+    key: Var<'g>,
 }
 
 /// A value that a normalization layer standardizes over the batch, channel by channel.
@@ -157,7 +172,7 @@ pub struct Context<'g> {
     dtype: DType,
     norm: NormSettings,
     noisy: bool,
-    perturbation: Option<(&'g dyn Perturbation, Var<'g>)>,
+    perturbation: Option<Perturbed<'g>>,
     adapting: Option<&'g Adapting>,
     parameters: RefCell<Vec<(ParameterInfo, Used<'g>)>>,
     buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
@@ -166,6 +181,9 @@ pub struct Context<'g> {
     taps: RefCell<Vec<Tap<'g>>>,
     affine: RefCell<Vec<AffineLayer<'g>>>,
     standardized: RefCell<Vec<Standardized<'g>>>,
+    dropout_sites: RefCell<Vec<DropoutSite<'g>>>,
+    /// Dropout of hidden values: how, and the paths of the values that have it.
+    hidden_dropout: Option<(Dropout, &'g [String])>,
     losses: RefCell<Vec<Var<'g>>>,
     /// Set while a network is traced again beside its first time: what it makes known is known already.
     again: Cell<bool>,
@@ -173,6 +191,8 @@ pub struct Context<'g> {
     constant_norms: RefCell<Vec<ConstantNorm<'g>>>,
     folds: RefCell<Folds>,
     couples_samples: Cell<bool>,
+    /// Set while a network is traced with its parameters themselves in place of perturbed ones.
+    clean: Cell<bool>,
     problem: RefCell<Option<crate::Error>>,
 }
 
@@ -193,12 +213,15 @@ impl<'g> Context<'g> {
             taps: RefCell::default(),
             affine: RefCell::default(),
             standardized: RefCell::default(),
+            dropout_sites: RefCell::default(),
+            hidden_dropout: None,
             losses: RefCell::default(),
             again: Cell::new(false),
             made_weights: RefCell::default(),
             constant_norms: RefCell::default(),
             folds: RefCell::default(),
             couples_samples: Cell::default(),
+            clean: Cell::new(false),
             problem: RefCell::default(),
         }
     }
@@ -212,9 +235,9 @@ impl<'g> Context<'g> {
     /// The same context with a network that computes with other values than its parameters.
     #[must_use]
     pub fn with_perturbation(self, perturbation: Option<&'g dyn Perturbation>) -> Self {
-        let perturbation = perturbation.map(|perturbation| {
-            let numbers = self.graph.input("perturbation", [perturbation.numbers()], self.dtype);
-            (perturbation, numbers)
+        let perturbation = perturbation.map(|by| {
+            let numbers = self.graph.input("perturbation", [by.numbers()], self.dtype);
+            Perturbed { by, numbers, key: self.graph.input("key/perturbation", [4], DType::I32) }
         });
         Context { perturbation, ..self }
     }
@@ -230,9 +253,20 @@ impl<'g> Context<'g> {
         self.adapting
     }
 
+    /// The same context with dropout of the hidden values that are made known under some paths.
+    #[must_use]
+    pub(crate) fn with_hidden_dropout(self, hidden_dropout: Option<(Dropout, &'g [String])>) -> Self {
+        Context { hidden_dropout, ..self }
+    }
+
     /// The numbers of this step that the perturbation of the parameters depends on, where they are perturbed: `[numbers]`.
     pub fn perturbation(&self) -> Option<Var<'g>> {
-        self.perturbation.map(|(_, numbers)| numbers)
+        self.perturbation.map(|perturbed| perturbed.numbers)
+    }
+
+    /// The key that the perturbation of the parameters draws with, where they are perturbed: one for all, so that equal draws are one.
+    pub fn perturbation_key(&self) -> Option<Var<'g>> {
+        self.perturbation.map(|perturbed| perturbed.key)
     }
 
     /// Traces something beside the network itself: taps, losses, statistics and what becomes of buffers are left as they are.
@@ -240,6 +274,15 @@ impl<'g> Context<'g> {
         let before = self.again.replace(true);
         let traced = trace();
         self.again.set(before);
+        traced
+    }
+
+    /// Traces something with the parameters themselves where they are perturbed; of all it makes known, only what becomes of buffers
+    /// counts.
+    pub(crate) fn unperturbed<T>(&self, trace: impl FnOnce() -> T) -> T {
+        self.clean.set(true);
+        let traced = self.again(trace);
+        self.clean.set(false);
         traced
     }
 
@@ -283,13 +326,13 @@ impl<'g> Context<'g> {
                         .detail("got", &shape),
                 );
             }
-            return used.value;
+            return if self.clean.get() { used.parameter } else { used.value };
         }
         let parameter = self.graph.input(format!("param/{path}"), shape.clone(), self.dtype);
         let info = ParameterInfo { path, shape, initial };
         let index = self.parameters.borrow().len();
         let value = match self.perturbation {
-            Some((perturbation, _)) => perturbation.perturb(self, index, &info, parameter),
+            Some(perturbed) => perturbed.by.perturb(self, index, &info, parameter),
             None => parameter,
         };
         self.parameters.borrow_mut().push((info, Used { parameter, value }));
@@ -309,7 +352,7 @@ impl<'g> Context<'g> {
 
     /// Says what a buffer of the current place becomes after this step.
     pub fn update_buffer(&self, name: &str, value: Var<'g>) {
-        if self.again.get() {
+        if self.again.get() && !self.clean.get() {
             return;
         }
         let path = self.graph.path(name);
@@ -350,12 +393,32 @@ impl<'g> Context<'g> {
         }
     }
 
-    /// Makes a hidden value of the current place known to terms of the objective and to probes; returns it as it is.
+    /// Makes a hidden value of the current place known to terms of the objective and to probes; returns it as it is, or what dropout
+    /// leaves of it where the network is told to drop hidden values, see [`crate::Network::with_dropout`].
     pub fn tap(&self, name: &str, value: Var<'g>) -> Var<'g> {
+        let path = self.graph.path(name);
+        let dropped = self.hidden_dropout.filter(|(_, paths)| paths.contains(&path));
         if !self.again.get() {
-            self.taps.borrow_mut().push(Tap { path: self.graph.path(name), value });
+            self.taps.borrow_mut().push(Tap { path, value });
         }
-        value
+        match dropped {
+            Some((dropout, _)) => self.dropout_with(&format!("{name}_dropout"), value, dropout),
+            None => value,
+        }
+    }
+
+    /// Makes a place known where values are dropped; returns what is left of them.
+    pub(super) fn record_dropout(&self, site: DropoutSite<'g>) -> Var<'g> {
+        let output = site.output;
+        if !self.again.get() {
+            self.dropout_sites.borrow_mut().push(site);
+        }
+        output
+    }
+
+    /// The places where values are dropped, in the order of tracing.
+    pub fn dropout_sites(&self) -> Vec<DropoutSite<'g>> {
+        self.dropout_sites.borrow().clone()
     }
 
     /// Adds a part of each sample's loss that the network itself knows, `[N]`, such as the divergence of a latent variable from its

@@ -20,6 +20,7 @@ pub(crate) use affine::{Adapt, Adapting, AffineLayer, rounding};
 pub use attention::attention;
 pub(crate) use context::Standardized;
 pub use context::{BatchStatistic, BufferInfo, Context, Initial, NormSettings, ParameterInfo, Perturbation, Tap};
+pub use dropout::{Dropout, DropoutSite};
 
 use evenkeel_graph::Var;
 

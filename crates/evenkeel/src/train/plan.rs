@@ -135,7 +135,7 @@ pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator
     let (network, config) = (&experiment.network, &experiment.config);
     memory::check_state(network)?;
     let trainer = |memory_limit| {
-        let how = TrainerOptions { memory_limit, ..TrainerOptions::new(experiment.optimizer()) };
+        let how = TrainerOptions { memory_limit, ..experiment.trainer_options()? };
         Trainer::with(network, how, config.batch_size, experiment.initial_state())
     };
     let mut evaluator = Evaluator::new(network)?;

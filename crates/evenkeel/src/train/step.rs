@@ -112,7 +112,7 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
-        let numbers = self.numbers(self.noise.step, learning_rate);
+        let numbers = self.numbers(self.noise, learning_rate);
         let feed = Feed { scalars: &numbers, ..Feed::of(batch) };
         self.runner.set_noise(self.noise);
         self.runner.run(&feed, &mut self.outputs)?;
@@ -127,13 +127,13 @@ impl<'n> Trainer<'n> {
     }
 
     /// What a step is given beside its batch, in the order of tracing.
-    fn numbers(&self, step: u64, learning_rate: f64) -> Vec<Tensor> {
+    fn numbers(&self, noise: Noise, learning_rate: f64) -> Vec<Tensor> {
         let dtype = self.network.dtype();
         let perturbation = self.how.perturbation.iter().filter_map(|perturbation| {
-            let numbers = perturbation.at_step(step);
+            let numbers = perturbation.at_step(noise);
             Tensor::from_f64([numbers.len()], dtype, &numbers)
         });
-        let optimizer = self.how.optimizer.at_step(step).into_iter().map(|number| scalar(number, dtype));
+        let optimizer = self.how.optimizer.at_step(noise.step).into_iter().map(|number| scalar(number, dtype));
         perturbation.chain([scalar(learning_rate, dtype)]).chain(optimizer).collect()
     }
 
@@ -233,9 +233,9 @@ impl<'n> Trainer<'n> {
     /// When the batch is not shaped as compiled.
     pub fn diagnose(&self, batch: &Batch) -> Result<Option<NonFinite>> {
         let mut runner = program(self.network, &self.how, self.batch, Purpose::Inspect)?;
-        let step = self.noise.step.wrapping_sub(1);
-        runner.set_noise(Noise { step, ..self.noise });
-        let numbers = self.numbers(step, 0.0);
+        let taken = Noise { step: self.noise.step.wrapping_sub(1), ..self.noise };
+        runner.set_noise(taken);
+        let numbers = self.numbers(taken, 0.0);
         let feed =
             Feed { parameters: self.parameters(), buffers: self.buffers(), scalars: &numbers, ..Feed::of(batch) };
         runner.first_non_finite(&feed)
