@@ -128,3 +128,53 @@ fn a_folder_without_results_has_a_page_that_says_how_to_make_some() {
     assert!(html.contains("<code>evenkeel reproduce</code>"));
     assert_eq!(data(&html)["figures"], serde_json::json!({}));
 }
+
+/// Writes a page to look at: `EVENKEEL_PAGES=DIR cargo test -p evenkeel --test claims_page -- --ignored`.
+#[test]
+#[ignore = "for the eye"]
+fn a_page_to_look_at() {
+    let folder = std::env::var_os("EVENKEEL_PAGES").expect("a folder");
+    let results = Results::in_dir(folder);
+    let steps: Vec<f64> = (0..200).map(|step| f64::from(step) * 10.0).collect();
+    let curve = |rate: f64, seed: f64| -> Vec<f64> {
+        steps.iter().map(|step| 2.3 * (-step * rate).exp() + 0.02 + 0.01 * (step * 0.7 + seed).sin().abs()).collect()
+    };
+    let seeds =
+        |rate: f64| (0..5).map(|seed| curve(rate * (1.0 + 0.1 * f64::from(seed)), f64::from(seed))).collect::<Vec<_>>();
+    let long = Figure::lines("Training loss", "step", "loss (nats)")
+        .log_y()
+        .over_seeds("plain", &steps, &seeds(0.002))
+        .over_seeds("batch norm", &steps, &seeds(0.008))
+        .mark("0.3", 0.3)
+        .caption("Mean and standard deviation over seeds. Logarithmic scale.");
+    let bars = Figure::bars("Error on the test set", &["none", "dropout", "batch norm", "both"], "error (%)")
+        .heights_over_seeds("MNIST", &[vec![15.5, 15.9, 15.5, 15.4], vec![15.1, 15.2, 16.0, 15.0]])
+        .heights_over_seeds("Fashion-MNIST", &[vec![19.5, 19.1, 20.1, 19.4], vec![19.3, 19.4, 19.6, 19.9]])
+        .mark("chance", 90.0);
+    let cloud: Vec<f64> = (0..60).map(|index| (f64::from(index) * 0.618).fract() * 100.0 + 1.0).collect();
+    let scatter = Figure::scatter("Complexity and loss", "geometric complexity", "test loss (nats)")
+        .log_x()
+        .series("trained", &cloud, &cloud.iter().map(|x| x.sqrt() + (x * 3.0).sin()).collect::<Vec<_>>())
+        .dashed("at the start", &cloud, &cloud.iter().map(|x| 5.0 + x.cos()).collect::<Vec<_>>());
+    let copies = std::env::var("EVENKEEL_COPIES").ok().and_then(|copies| copies.parse().ok()).unwrap_or(1);
+    for copy in 0..copies {
+        for (index, figure) in [lines(), long.clone(), bars.clone(), scatter.clone()].into_iter().enumerate() {
+            let mut one = outcome(&format!("{:02}", 3 + 4 * copy + index), &format!("{}", index + 1));
+            one.title = "the same accuracy in a fourteenth of the steps, with a much higher learning rate".to_owned();
+            one.recipe =
+                "digits, 64-[100 × 3]-10 sigmoid, plain SGD, batch 60; rates tuned for each of `none` and `batch`"
+                    .to_owned();
+            one.paper_title = "Batch normalization (Ioffe, Szegedy 2015)".to_owned();
+            if index == 1 {
+                one.verdict = Verdict::NotReproduced;
+                one.checks.push(Check::at_least("steps without over steps with", [22.0, 23.0, 8.0], 10.0).unit("×"));
+            } else if index == 2 {
+                one.verdict = Verdict::Inconclusive;
+                one.reason = Some("the data set 'mnist' is not there".to_owned());
+            }
+            one.figure = Some(figure);
+            results.write(&one).expect("a result");
+        }
+    }
+    results.write_page().expect("a page");
+}

@@ -39,7 +39,9 @@ pub(crate) fn run(flags: &Flags, common: &Common, output: &Output) -> Result<()>
     let results = Results::in_dir(flags.out.clone().unwrap_or_else(|| RESULTS.into()));
     let (mut outcomes, mut failures): (Vec<Outcome>, Vec<Error>) = (Vec::new(), Vec::new());
     for (index, one) in chosen.iter().enumerate() {
-        watcher.start(*one, index, chosen.len());
+        let share = all.seeds.map_or(1.0, |seeds| seeds as f64 / one.claim.seeds.max(1) as f64);
+        let time = duration(share * f64::from(one.claim.seconds));
+        watcher.start(&format!("{one} ({} of {}), about {time} on two cores", index + 1, chosen.len()), output);
         let judged = all.judge(*one);
         watcher.bar.finish_and_clear();
         match judged {
@@ -209,10 +211,14 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn start(&self, one: Chosen, index: usize, all: usize) {
+    /// The next experiment: a bar on a terminal, a line elsewhere.
+    fn start(&self, about: &str, output: &Output) {
+        if !output.shows_progress() {
+            return output.note(about);
+        }
         self.bar.reset();
         self.bar.set_length(1);
-        self.bar.set_message(format!("{one} ({} of {all})", index + 1));
+        self.bar.set_message(about.to_owned());
         self.bar.enable_steady_tick(Duration::from_millis(200));
     }
 }

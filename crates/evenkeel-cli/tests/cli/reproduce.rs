@@ -27,7 +27,10 @@ fn a_claim_is_told_with_what_was_measured_and_what_was_wanted() {
         wanted     LeCun within 25 % of 10 · 2⁻ᴸ, He within 25 % of 20 at every depth; Glorot decays
         verdict    reproduced
     ");
-    assert_eq!(said.err, "page  runs/claims/claims.html\n");
+    assert_snapshot!(steady(&said.err), @r"
+    # (1 of 1), about # s on two cores
+    page  runs/claims/claims.html
+    ");
     assert_eq!(place.names("runs/claims"), ["10.8.json", "claims.html"]);
 }
 

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use super::{Place, checkpoint, metrics};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -105,4 +106,21 @@ fn a_measurement_can_be_interrupted() {
     assert!(err.contains("error: interrupted after step 0 of 440"), "{err}");
     assert!(!err.contains("lambda_max"), "{err}");
     assert_eq!(place.names("run/checkpoints"), ["000000"]);
+}
+
+#[test]
+fn results_of_claims_are_kept_when_the_next_one_is_interrupted() {
+    let place = Place::new();
+    assert!(place.run("reproduce 10.8 --seeds 1").code <= 1);
+    let kept = std::fs::read(place.path("runs/claims/10.8.json")).expect("a result");
+    let mut child = start(&place, "reproduce 10.8 --seeds 1000000");
+    let mut err = BufReader::new(child.stderr.take().expect("stderr"));
+    let mut said = String::new();
+    err.read_line(&mut said).expect("it says what it does");
+    signal(&child, "INT");
+    err.read_to_string(&mut said).expect("UTF-8");
+    assert_eq!(child.wait().expect("the command ends").code(), Some(130), "{said}");
+    assert!(said.ends_with("error: interrupted; finished results are kept\n  left      1 claim\n"), "{said}");
+    assert_eq!(std::fs::read(place.path("runs/claims/10.8.json")).expect("a result"), kept);
+    assert_eq!(place.names("runs/claims"), ["10.8.json", "claims.html"]);
 }

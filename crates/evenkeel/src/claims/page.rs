@@ -139,7 +139,7 @@ fn checks(outcome: &Outcome) -> String {
             html,
             "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{}</td><td class=\"mark\">{mark}</td></tr>",
             prose(check.what()),
-            escape(&check.measured()),
+            escape(&check.measured().split(", ").map(|one| one.replace(' ', "\u{a0}")).collect::<Vec<_>>().join(", ")),
             escape(&check.wanted()),
         );
     }

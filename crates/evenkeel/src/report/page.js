@@ -4,7 +4,8 @@
   const report = JSON.parse(document.getElementById("data").textContent);
   const toggle = document.getElementById("theme");
   const system = window.matchMedia("(prefers-color-scheme: dark)");
-  let drawn = false;
+  /** The figures that are drawn so far. */
+  const drawn = [];
 
   // The theme: that of the address (`#dark`, `?theme=light`), else that of the system; the button switches.
   const asked = (location.hash + location.search).match(/\b(dark|light)\b/);
@@ -39,13 +40,15 @@
     return { "font.size": small ? 11 : 12.5, "margin.l": small ? 44 : 56, "margin.r": small ? 6 : 12 };
   }
 
+  function dress(id, dark) {
+    const { plot } = report.figures[id];
+    const element = document.getElementById("plot-" + id);
+    return Plotly.relayout(element, { ...colorsFor(plot, dark), ...narrow(plot, element.clientWidth) });
+  }
+
   function apply(dark) {
     toggle.textContent = dark ? "Light" : "Dark";
-    if (!drawn) return;
-    for (const [id, figure] of Object.entries(report.figures)) {
-      const element = document.getElementById("plot-" + id);
-      Plotly.relayout(element, { ...colorsFor(figure.plot, dark), ...narrow(figure.plot, element.clientWidth) });
-    }
+    for (const id of drawn) dress(id, dark);
   }
 
   toggle.hidden = false;
@@ -73,15 +76,18 @@
   }
 
   async function draw() {
+    apply(isDark());
     const script = document.createElement("script");
     script.textContent = await unpack("plotly");
     document.head.append(script);
     for (const [id, figure] of Object.entries(report.figures)) {
       const element = document.getElementById("plot-" + id);
       await Plotly.newPlot(element, figure.plot.data, figure.plot.layout, figure.plot.config);
+      drawn.push(id);
+      await dress(id, isDark());
+      // Between two figures of a long page the reader may scroll.
+      await new Promise((resolve) => setTimeout(resolve));
     }
-    drawn = true;
-    apply(isDark());
     root.dataset.ready = "";
   }
 

@@ -129,10 +129,11 @@ pub(crate) fn json(plot: &Plot) -> Result<Option<Value>> {
     }
     let mut value = serde_json::to_value(plot)
         .map_err(|error| Error::input("cannot write a figure as JSON").detail("got", error))?;
-    // Two settings of Plotly that the library has no words for: where the legend is measured from, and how far an
-    // axis title stands from its numbers.
+    // Settings of Plotly that the library has no words for: where the legend is measured from, that it keeps the order of the
+    // lines where an area is filled, and how far an axis title stands from its numbers.
     let layout = &mut value["layout"];
     layout["legend"]["yref"] = Value::from("container");
+    layout["legend"]["traceorder"] = Value::from("normal");
     for axis in ["xaxis", "yaxis", "yaxis2"] {
         if layout.get(axis).is_some() {
             layout[axis]["title"]["standoff"] = Value::from(8);
