@@ -41,10 +41,12 @@ mod outcome;
 mod page;
 mod results;
 mod setting;
+mod setup;
 pub mod statistics;
 mod verdict;
 
 mod paper_10_geometric_complexity;
+mod paper_14_weight_normalization;
 
 pub use check::{Check, Numbers, Relation};
 pub use claim::{Chosen, Claim, Paper, select};
@@ -55,7 +57,7 @@ pub use results::{Found, Results};
 pub use setting::{Scale, Setting, Watch};
 pub use verdict::Verdict;
 
-static PAPERS: &[&Paper] = &[&paper_10_geometric_complexity::PAPER];
+static PAPERS: &[&Paper] = &[&paper_10_geometric_complexity::PAPER, &paper_14_weight_normalization::PAPER];
 
 /// Every paper with claims, by number.
 pub fn papers() -> &'static [&'static Paper] {
