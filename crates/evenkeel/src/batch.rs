@@ -4,12 +4,13 @@ use crate::data::{Dataset, Split};
 use crate::{Error, Result};
 use evenkeel_graph::{DType, Element, Tensor};
 
-/// Inputs `[N, ..]` and labels of some samples: `[N]`, or `[N, T]` where every position has one.
+/// Inputs `[N, ..]` and labels of some samples: classes `[N]`, or `[N, T]` where every position has one, or numbers in the shape of the
+/// network's answer. A network that gives back its inputs does not look at them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// The inputs, in the network's floating-point type, or `I32` for a network that reads tokens.
     pub inputs: Tensor,
-    /// The labels, `I32`.
+    /// The labels, `I32` where they are classes, else in the network's floating-point type.
     pub labels: Tensor,
 }
 
@@ -52,7 +53,7 @@ impl Batch {
 
     /// How many samples there are.
     pub fn len(&self) -> usize {
-        self.labels.shape().first().copied().unwrap_or(0)
+        self.inputs.shape().first().copied().unwrap_or(0)
     }
 
     /// Whether there are none.
@@ -72,7 +73,7 @@ impl Batch {
         }
         match (rows(&self.inputs, indices), rows(&self.labels, indices)) {
             (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
-            _ => Err(Error::input("samples must be floats or integers with integer labels")),
+            _ => Err(Error::input("inputs and labels must be floats or integers, a row for each sample")),
         }
     }
 

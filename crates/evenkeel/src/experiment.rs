@@ -1,12 +1,12 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
 use crate::batch::Batch;
-use crate::config::{Config, NoiseScheme, NormMode, Precision, Size};
+use crate::config::{Config, Loss, NoiseScheme, NormMode, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
-use crate::nn::{NormSettings, Reads};
+use crate::nn::{NormSettings, Reads, Targets};
 use crate::optim::{self, Optimizer};
 use crate::regularize::{self, NoiseInjection};
 use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
@@ -327,6 +327,12 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .hint(
                 "choose another model; a program of one's own can train this one on sequences (`models::Transformer`)",
             ));
+    }
+    if config.loss == Loss::Bernoulli && model.targets() == Targets::Inputs && config.data.normalize {
+        return Err(Error::input("loss bernoulli compares with pixels from 0 to 1, and these are normalized")
+            .detail("key", "data.normalize")
+            .detail("expected", false)
+            .hint("leave `data.normalize` out, or use `--set loss=squared`"));
     }
     let network = Network::with(model, &dataset.image_shape, precision, config.loss, norm)?;
     let network = match regularize::dropout_of(config) {

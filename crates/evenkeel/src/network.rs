@@ -2,8 +2,10 @@
 
 use crate::config::{DropoutLayers, Loss, NormMode};
 use crate::init::{Scheme, initialize};
-use crate::nn::{Adapting, BufferInfo, Context, Dropout, Model, NormSettings, ParameterInfo, Perturbation, Reads};
-use crate::objective::{Term, hits, losses};
+use crate::nn::{
+    Adapting, BufferInfo, Context, Dropout, Model, NormSettings, ParameterInfo, Perturbation, Reads, Targets,
+};
+use crate::objective::{Term, fits, hits, losses};
 use crate::{Error, Result};
 use evenkeel_graph::{DType, Graph, Shape, Tensor, Var};
 use std::rc::Rc;
@@ -20,6 +22,7 @@ pub struct Network {
     dropout: Option<HiddenDropout>,
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
+    labels: (Shape, DType),
     flops: u64,
     couples_samples: bool,
 }
@@ -51,13 +54,14 @@ pub struct Trace<'g> {
     pub cx: Context<'g>,
     /// The inputs, `[N, ..]`.
     pub inputs: Var<'g>,
-    /// The labels, `[N]`, or `[N, T]` where every position has one.
+    /// What the answer is compared with: classes, `[N]` or `[N, T]` where every position has one, or numbers in the shape of the answer;
+    /// the inputs where they are to be given back.
     pub labels: Var<'g>,
     /// What the network answers.
     pub logits: Var<'g>,
     /// The loss of each sample: the mean over its labels, and what the network itself added.
     pub losses: Var<'g>,
-    /// The share of its labels that each sample answers rightly.
+    /// The share of its labels that each sample answers rightly; 0 where there are no classes.
     pub hits: Var<'g>,
     network: &'g Network,
 }
@@ -158,6 +162,7 @@ impl Network {
             dropout,
             parameters: vec![],
             buffers: vec![],
+            labels: (Shape::default(), DType::I32),
             flops: 0,
             couples_samples: false,
         };
@@ -201,16 +206,18 @@ impl Network {
 
     /// Finds out which parameters and buffers there are, and what a sample costs.
     fn survey(&mut self) -> Result<()> {
-        let (parameters, buffers, flops, couples_samples) = {
+        fits(self.loss, self.model.targets())?;
+        let (parameters, buffers, labels, flops, couples_samples) = {
             let graph = Graph::new();
             let trace = self.trace(&graph, Tracing::quiet(2, NormMode::Running))?;
             let flops = graph.function(&[("logits", trace.logits)])?.flops() / 2;
             trace.objective()?;
             let parameters = trace.cx.parameters().into_iter().map(|(info, _)| info).collect();
             let buffers = trace.cx.buffers().into_iter().map(|(info, ..)| info).collect();
-            (parameters, buffers, flops, trace.cx.couples_samples())
+            let labels = (Shape::from(&trace.labels.shape()[1..]), trace.labels.dtype());
+            (parameters, buffers, labels, flops, trace.cx.couples_samples())
         };
-        (self.parameters, self.buffers) = (parameters, buffers);
+        (self.parameters, self.buffers, self.labels) = (parameters, buffers, labels);
         (self.flops, self.couples_samples) = (flops, couples_samples);
         Ok(())
     }
@@ -258,6 +265,21 @@ impl Network {
     /// What the network reads.
     pub fn reads(&self) -> Reads {
         self.model.reads()
+    }
+
+    /// What its answers are compared with.
+    pub fn targets(&self) -> Targets {
+        self.model.targets()
+    }
+
+    /// The share of right answers, of so many samples; NaN where there are no classes to be right about.
+    pub(crate) fn accuracy(&self, hits: f64, samples: usize) -> f64 {
+        if self.targets() == Targets::Classes { hits / samples.max(1) as f64 } else { f64::NAN }
+    }
+
+    /// One sample's labels: their shape and type.
+    pub fn labels(&self) -> (&Shape, DType) {
+        (&self.labels.0, self.labels.1)
     }
 
     /// One sample's shape.
@@ -324,20 +346,32 @@ impl Network {
             .with_adapting(adapting)
             .with_hidden_dropout(self.dropout.as_ref().map(|(dropout, paths)| (*dropout, &paths[..])));
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
-        let (inputs, labels) = match self.model.reads() {
-            Reads::Numbers => (graph.input("x", &shape, self.dtype), graph.input("y", [batch], DType::I32)),
-            Reads::Tokens => (graph.input("x", &shape, DType::I32), graph.input("y", shape, DType::I32)),
+        let inputs = match self.model.reads() {
+            Reads::Numbers => graph.input("x", &shape, self.dtype),
+            Reads::Tokens => graph.input("x", &shape, DType::I32),
         };
         let logits = self.model.forward(&cx, inputs).named("logits");
         if perturbation.is_some_and(Perturbation::clean_statistics) {
             cx.unperturbed(|| self.model.forward(&cx, inputs));
         }
+        cx.check()?;
+        let answer = logits.shape();
+        if answer.first() != Some(&batch) {
+            return Err(Error::input("the network does not answer for each sample")
+                .detail("expected", format!("[{batch}, ..] for {batch} samples"))
+                .detail("got", answer));
+        }
+        let labels = match self.model.targets() {
+            Targets::Classes => graph.input("y", &answer[..answer.len() - 1], DType::I32),
+            Targets::Numbers => graph.input("y", answer, self.dtype),
+            Targets::Inputs => inputs,
+        };
         let (losses, hits) = {
             let _scope = graph.scope("loss");
-            let inner: Vec<usize> = (1..labels.shape().len()).collect();
-            let of_labels = losses(self.loss, logits, labels).mean(&inner);
+            let mean = |values: Var<'g>| values.mean(&(1..values.shape().len()).collect::<Vec<_>>());
+            let of_labels = mean(losses(self.loss, logits, labels));
             let losses = cx.losses().into_iter().fold(of_labels, |losses, more| losses + more);
-            (losses, hits(logits, labels).mean(&inner))
+            (losses, mean(hits(logits, labels)))
         };
         cx.check()?;
         Ok(Trace { cx, inputs, labels, logits, losses, hits, network: self })

@@ -1,8 +1,9 @@
 //! What training makes small, and how right the answers are.
 
-use crate::Result;
 use crate::config::Loss;
 use crate::network::Trace;
+use crate::nn::Targets;
+use crate::{Error, Result};
 use evenkeel_graph::Var;
 
 /// A part of what training makes small beside the mean of the samples' losses: a regularizer.
@@ -19,26 +20,70 @@ pub trait Term {
     fn apply<'g>(&self, trace: &Trace<'g>, objective: Var<'g>) -> Result<Var<'g>>;
 }
 
-/// The loss of each label, `[..]`, from logits `[.., classes]` and labels `[..]`.
+/// The loss of each label from answers and what they are compared with.
 ///
+/// With classes, labels `[..]` of integers and answers `[.., classes]`, one a label:
 /// * [`Loss::CrossEntropy`]: ln Σ eᶻ − z_label. Its derivatives come out in closed form: softmax − one-hot, and
 ///   diag(p) − p pᵀ.
-/// * [`Loss::Squared`]: ½ Σ (z − one-hot)²
-pub fn losses<'g>(loss: Loss, logits: Var<'g>, labels: Var<'g>) -> Var<'g> {
-    let shape = logits.shape();
-    let graph = logits.graph();
+/// * [`Loss::Squared`]: ½ Σ (z − t)² with t the one-hot label
+/// * [`Loss::Bernoulli`]: Σ ln(1 + eᶻ) − t z, each output a yes or no of its own with probability σ(z)
+///
+/// With numbers, labels t `[N, ..]` in the shape of the answers, one a sample: the same two sums over all of a sample's
+/// numbers; there is no cross-entropy, see [`fits`].
+pub fn losses<'g>(loss: Loss, answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
+    let shape = answers.shape();
     let last = shape.len().saturating_sub(1);
+    if labels.dtype().is_float() {
+        let numbers: Vec<usize> = (1..shape.len()).collect();
+        return sums(loss, answers, labels, &numbers);
+    }
+    let graph = answers.graph();
     let mut rows = labels.shape().to_vec();
     rows.push(1);
-    let class = graph.iota(&shape, last, logits.dtype());
-    let one_hot = class.equal(labels.cast(logits.dtype()).reshape(rows));
+    let class = graph.iota(&shape, last, answers.dtype());
+    let one_hot = class.equal(labels.cast(answers.dtype()).reshape(rows));
     match loss {
-        Loss::CrossEntropy => logits.log_sum_exp() - one_hot.select(logits, logits.like(0.0)).sum(&[last]),
-        Loss::Squared => (logits - one_hot.cast(logits.dtype())).square().sum(&[last]) * 0.5,
+        Loss::CrossEntropy => answers.log_sum_exp() - one_hot.select(answers, answers.like(0.0)).sum(&[last]),
+        _ => sums(loss, answers, one_hot.cast(answers.dtype()), &[last]),
     }
 }
 
-/// 1 for each label whose logit is the largest of its row, else 0: `[..]`.
-pub fn hits<'g>(logits: Var<'g>, labels: Var<'g>) -> Var<'g> {
-    logits.argmax().equal(labels).cast(logits.dtype())
+/// The losses that compare number with number, summed over some axes.
+fn sums<'g>(loss: Loss, answers: Var<'g>, targets: Var<'g>, axes: &[usize]) -> Var<'g> {
+    match loss {
+        Loss::Bernoulli => {
+            // ln(1 + eᶻ) as ln(e⁰ + eᶻ): it overflows nowhere, and its derivatives are right at 0, too.
+            let mut pairs = answers.shape().to_vec();
+            pairs.push(1);
+            let answer = answers.reshape(pairs);
+            let graph = answers.graph();
+            let axis = answers.shape().len();
+            let certain = graph.concat(&[answer.like(0.0), answer], axis).log_sum_exp();
+            (certain - targets * answers).sum(axes)
+        }
+        Loss::CrossEntropy | Loss::Squared => (answers - targets).square().sum(axes) * 0.5,
+    }
+}
+
+/// Whether a loss can compare answers with such targets.
+///
+/// # Errors
+/// For cross-entropy with anything but classes.
+pub fn fits(loss: Loss, targets: Targets) -> Result<()> {
+    if targets == Targets::Classes || loss != Loss::CrossEntropy {
+        return Ok(());
+    }
+    let what = if targets == Targets::Inputs { "its inputs" } else { "numbers" };
+    Err(Error::input(format!("loss {loss} is for classes, and the network is compared with {what}"))
+        .detail("key", "loss")
+        .detail("expected", format!("{} or {}", Loss::Squared, Loss::Bernoulli))
+        .detail("got", loss))
+}
+
+/// 1 for each label whose logit is the largest of its row, else 0: `[..]`. With numbers nothing is a hit: 0 for each sample.
+pub fn hits<'g>(answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
+    if labels.dtype().is_float() {
+        return answers.graph().splat(0.0, &answers.shape()[..1.min(answers.shape().len())], answers.dtype());
+    }
+    answers.argmax().equal(labels).cast(answers.dtype())
 }

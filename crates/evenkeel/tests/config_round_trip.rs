@@ -15,11 +15,15 @@ fn model() -> impl Strategy<Value = ModelSpec> {
     let widths = prop::collection::vec(1usize..=65_536, 0..8);
     (prop::sample::select(MODELS), widths).prop_map(|(name, widths)| {
         let model = ModelSpec { name, widths: Vec::new() };
-        match widths[..] {
-            _ if model.takes_widths() => ModelSpec { widths, ..model },
-            [layers, width, heads, tokens] if name == "transformer" => {
+        match (model.sizes(), &widths[..]) {
+            // Runs of equal widths, short ones and long ones.
+            (Sizes::List(least), _) if widths.len() >= least => {
+                let runs = widths.iter().map(|&width| vec![width; width % 5 + 1]);
+                ModelSpec { widths: runs.flatten().collect(), ..model }
+            }
+            (Sizes::Attention(_), &[layers, width, heads, last]) => {
                 let width = heads * (width % (65_536 / heads) + 1);
-                ModelSpec { widths: vec![layers % 1000 + 1, width, heads, tokens], ..model }
+                ModelSpec { widths: vec![layers % 1000 + 1, width, heads, last], ..model }
             }
             _ => model,
         }

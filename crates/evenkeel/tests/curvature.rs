@@ -5,7 +5,7 @@ use evenkeel::config::{Activation, Initialization, Loss, NormKind, NormMode};
 use evenkeel::curvature::{Curvature, LanczosOptions, Product};
 use evenkeel::graph::random::Key;
 use evenkeel::graph::{DType, Tensor, Var};
-use evenkeel::models::{Mlp, ResNet, Vgg11};
+use evenkeel::models::{Mlp, ResNet, Vgg};
 use evenkeel::nn::{Context, Initial, Model, NormSettings};
 use evenkeel::{Batch, Network};
 
@@ -150,8 +150,8 @@ fn hessian_product_is_symmetric_for_every_layer_of_the_zoo() {
             let activations =
                 Activation::ALL.iter().map(move |&kind| ("mlp", Some(kind))).chain([("deep-linear", None)]);
             let dense = activations.map(move |(name, kind)| (name, network(mlp(kind), &image, Loss::CrossEntropy)));
-            let resnet = network(ResNet { blocks: 3, norm, classes: 5 }, &image, Loss::CrossEntropy);
-            let vgg = network(Vgg11 { norm, classes: 5 }, &[32, 32, 3], Loss::Squared);
+            let resnet = network(ResNet { norm, classes: 5, ..ResNet::default() }, &image, Loss::CrossEntropy);
+            let vgg = network(Vgg { stages: Vgg::A, norm, classes: 5 }, &[32, 32, 3], Loss::Squared);
             dense.chain([("resnet20", resnet), ("vgg11", vgg)])
         })
         .collect();
@@ -247,7 +247,7 @@ fn a_direction_of_the_wrong_length_is_refused() {
 #[test]
 fn a_block_of_products_is_symmetric_and_equals_single_products() {
     let image = [8, 8, 3];
-    let resnet = network(ResNet { blocks: 3, norm: NormKind::Batch, classes: 5 }, &image, Loss::CrossEntropy);
+    let resnet = network(ResNet { classes: 5, ..ResNet::default() }, &image, Loss::CrossEntropy);
     let mlp = network(small_mlp(NormKind::Batch), &image, Loss::Squared);
     for network in [&resnet, &mlp] {
         let classes = if std::ptr::eq(network, &resnet) { 5 } else { 4 };
@@ -334,17 +334,17 @@ fn gradients_of_single_samples_and_their_norms_are_those_of_a_loop_over_samples(
     let cases = [
         (network(small_mlp(NormKind::Batch), &image, Loss::CrossEntropy), NormMode::Running, 130),
         (network(small_mlp(NormKind::None), &image, Loss::Squared), NormMode::Batch, 3),
+        (network(ResNet { classes: 4, ..ResNet::default() }, &image, Loss::CrossEntropy), NormMode::Frozen, 3),
         (
-            network(ResNet { blocks: 3, norm: NormKind::Batch, classes: 4 }, &image, Loss::CrossEntropy),
-            NormMode::Frozen,
-            3,
-        ),
-        (
-            network(ResNet { blocks: 3, norm: NormKind::None, classes: 4 }, &image, Loss::CrossEntropy),
+            network(ResNet { norm: NormKind::None, classes: 4, ..ResNet::default() }, &image, Loss::CrossEntropy),
             NormMode::Batch,
             2,
         ),
-        (network(Vgg11 { norm: NormKind::None, classes: 4 }, &vgg, Loss::CrossEntropy), NormMode::Running, 2),
+        (
+            network(Vgg { stages: Vgg::A, norm: NormKind::None, classes: 4 }, &vgg, Loss::CrossEntropy),
+            NormMode::Running,
+            2,
+        ),
     ];
     for (network, mode, count) in cases {
         let batch = samples(count, network.input_shape(), 4, 3);

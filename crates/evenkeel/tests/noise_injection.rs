@@ -205,7 +205,7 @@ fn a_step_that_is_not_finite_leaves_the_clean_parameters_bit_for_bit() {
 
 #[test]
 fn running_statistics_come_from_perturbed_or_from_clean_parameters_as_told() {
-    let model = || ResNet { blocks: 1, norm: NormKind::Batch, classes: 3 };
+    let model = || ResNet { blocks: 1, classes: 3, ..ResNet::default() };
     let network = network(model(), &[8, 8, 3], Loss::CrossEntropy);
     let mut batch = samples(4, 8 * 8 * 3);
     batch.inputs = batch.inputs.clone().reshaped([4, 8, 8, 3]);

@@ -216,18 +216,25 @@ fn follow(
 
 fn summary(outcome: &Outcome, config: &Config) -> String {
     let mut text = format!(
-        "run            {}\nsteps          {}\nseconds        {:.1}\ntrain loss     {:.6}\ntest loss      {:.6}\ntest accuracy  {:.4}\n",
+        "run            {}\nsteps          {}\nseconds        {:.1}\ntrain loss     {:.6}\ntest loss      {:.6}\n",
         outcome.run.display(),
         outcome.steps,
         outcome.seconds,
         outcome.train_loss,
-        outcome.test_loss,
-        outcome.test_accuracy
+        outcome.test_loss
     );
+    if !outcome.test_accuracy.is_nan() {
+        text += &format!("test accuracy  {:.4}\n", outcome.test_accuracy);
+    }
     if let Some(lambda) = outcome.lambda_max {
         text += &format!("lambda_max     {}  (norm mode {})\n", number(lambda), config.measure.norm_mode.word());
     }
     text
+}
+
+/// An accuracy for a line, nothing where there are no classes.
+fn accuracy(value: f64, digits: usize) -> String {
+    if value.is_nan() { String::new() } else { format!("  accuracy {value:.digits$}") }
 }
 
 /// Shows a progress bar on a terminal, one line an epoch elsewhere.
@@ -286,13 +293,18 @@ impl Observer for Watcher<'_> {
             }
             Event::Step { step, result } => {
                 self.bar.set_position(*step);
-                self.bar.set_message(format!("loss {:.4}  accuracy {:.3}", result.loss, result.accuracy));
+                let accuracy = accuracy(result.accuracy, 3);
+                self.bar.set_message(format!("loss {:.4}{accuracy}", result.loss));
             }
             Event::Epoch { epoch, train, test } => {
                 let width = self.epochs.to_string().len();
                 self.line(&format!(
-                    "epoch {epoch:>width$}/{}  train loss {:.4}  accuracy {:.4}  test loss {:.4}  accuracy {:.4}",
-                    self.epochs, train.loss, train.accuracy, test.loss, test.accuracy
+                    "epoch {epoch:>width$}/{}  train loss {:.4}{}  test loss {:.4}{}",
+                    self.epochs,
+                    train.loss,
+                    accuracy(train.accuracy, 4),
+                    test.loss,
+                    accuracy(test.accuracy, 4)
                 ));
             }
             Event::Measured(measurement) => {

@@ -14,15 +14,31 @@ fn document(place: &Place, arguments: &str) -> Value {
 fn models_and_data_list_what_there_is() {
     let place = Place::new();
     assert_snapshot!(place.run("models").out, @r"
-    mlp[:WIDTH-WIDTH-..]                     fully connected, hidden widths 512-512 unless given, `--set activation=..`
+    mlp[:WIDTH-WIDTH-..]                     fully connected, hidden widths 512-512 unless given, 1000x500 for 500 of 1000; `--set activation=..`
     deep-linear[:WIDTH-WIDTH-..]             a product of matrices, no activation, no bias; 64-64 unless given
+    plain-conv[:CHANNELS-CHANNELS-..]        3×3 convolutions without shortcuts or pools; 8x18 unless given, `--set activation=..`
     vgg11                                    8 convolutions of 3×3 and 5 max pools, for images of 32×32 and larger
+    vgg16                                    the same with 13 convolutions
+    vgg19                                    the same with 16 convolutions
     resnet20                                 3 stages of 3 residual blocks, widths 16, 32, 64, for small images
     resnet32                                 the same with 5 blocks a stage
     resnet44                                 the same with 7 blocks a stage
     resnet56                                 the same with 9 blocks a stage
     resnet110                                the same with 18 blocks a stage
+    preresnet20                              as resnet20, with norm and relu before each convolution
+    preresnet32                              the same with 5 blocks a stage
+    preresnet44                              the same with 7 blocks a stage
+    preresnet56                              the same with 9 blocks a stage
+    preresnet110                             the same with 18 blocks a stage
+    preresnet164                             the same with 18 blocks a stage of 1×1, 3×3 and 1×1 convolutions
+    autoencoder[:WIDTH-..-CODE]              gives back its input from a code, the decoder mirrors the encoder; 256-10 unless given
+    vae[:WIDTH-..-LATENT]                    variational autoencoder of images with pixels from 0 to 1; 128-8 unless given
+    encoder[:LAYERS-WIDTH-HEADS-PATCH]       transformer over patches of an image, mean over positions; 4-64-4-4 unless given
+    row-gru[:WIDTH-WIDTH-..]                 gated recurrent units over the rows of an image; 64 unless given
+    row-lstm[:WIDTH-WIDTH-..]                the same with long short-term memory
     transformer[:LAYERS-WIDTH-HEADS-TOKENS]  decoder-only, over sequences of tokens; 4-128-4-64 unless given
+    gru[:EMBEDDING-WIDTH-..]                 gated recurrent units over sequences of tokens; 32-128 unless given
+    lstm[:EMBEDDING-WIDTH-..]                the same with long short-term memory
     ");
     assert_snapshot!(place.run("data").out, @r"
     digits             8×8×1, 10 classes,  1,438 training and    359 test samples
@@ -34,7 +50,7 @@ fn models_and_data_list_what_there_is() {
     cifar10:DIR        32×32×3, 10 classes, 50,000 training and 10,000 test samples
                        photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it
     ");
-    assert_eq!(document(&place, "models --json")["models"][3]["name"], "resnet20");
+    assert_eq!(document(&place, "models --json")["models"][6]["name"], "resnet20");
     assert_eq!(document(&place, "data --json")["data"][0]["train"], 1438);
 }
 

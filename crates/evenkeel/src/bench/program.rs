@@ -4,7 +4,7 @@ use super::clock;
 use super::profile::Profile;
 use super::settings::{Settings, What};
 use crate::batch::Batch;
-use crate::config::{Activation, Initialization, Loss};
+use crate::config::{Activation, Initialization};
 use crate::curvature::{Product, second_order};
 use crate::experiment::dtype;
 use crate::models::Transformer;
@@ -16,7 +16,7 @@ use crate::train::{Trainer, TrainerOptions, available, check_memory, check_state
 use crate::{Error, Result, models};
 use evenkeel_cpu::multiply_add_peak;
 use evenkeel_graph::random::Key;
-use evenkeel_graph::{Function, Graph, InputInfo, Shape, Tensor};
+use evenkeel_graph::{DType, Function, Graph, InputInfo, Shape, Tensor};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -85,7 +85,8 @@ impl Bench {
         let dtype = dtype(settings.dtype);
         let classes = if settings.reads_tokens() { Transformer::default().vocabulary } else { CLASSES };
         let model = models::build(&settings.model, settings.norm, Activation::Relu, classes);
-        let network = Network::with(model, &settings.input, dtype, Loss::CrossEntropy, NormSettings::default())?;
+        let network =
+            Network::with(model, &settings.input, dtype, settings.model.usual_loss(), NormSettings::default())?;
         check_state(&network)?;
         let mut state = network.initial_state(Initialization::He, settings.seed);
         let start = Instant::now();
@@ -216,14 +217,18 @@ fn samples(network: &Network, settings: &Settings, classes: usize) -> Result<Bat
         let drawn = (0..shape.iter().product()).map(|_| random.below(classes as u64) as i32).collect();
         Tensor::new::<i32>(shape, drawn)
     };
-    let (inputs, labels) = match network.reads() {
-        Reads::Numbers => {
-            let mut random = Key::new(settings.seed, "bench/inputs", 0).random();
-            let numbers: Vec<f64> = (0..count).map(|_| random.normal_f64()).collect();
-            (Tensor::from_f64(&shape[..], network.dtype(), &numbers), below("bench/labels", &shape[..1]))
-        }
-        Reads::Tokens => (below("bench/inputs", &shape), below("bench/labels", &shape)),
+    let normal = |stream: &str, shape: &[usize]| {
+        let mut random = Key::new(settings.seed, stream, 0).random();
+        let numbers: Vec<f64> = (0..shape.iter().product()).map(|_| random.normal_f64()).collect();
+        Tensor::from_f64(shape, network.dtype(), &numbers)
     };
+    let draw = |stream: &str, shape: &[usize], dtype: DType| {
+        if dtype.is_float() { normal(stream, shape) } else { below(stream, shape) }
+    };
+    let (label_shape, label_dtype) = network.labels();
+    let input_dtype = if network.reads() == Reads::Tokens { DType::I32 } else { network.dtype() };
+    let inputs = draw("bench/inputs", &shape, input_dtype);
+    let labels = draw("bench/labels", &[&shape[..1], &label_shape[..]].concat(), label_dtype);
     match (inputs, labels) {
         (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
         _ => Err(Error::input("a batch has too many elements").detail("got", format!("{count} elements"))),

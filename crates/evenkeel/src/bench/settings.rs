@@ -1,7 +1,6 @@
 //! What can be timed, and the table that is timed when nothing is said.
 
 use crate::config::{ModelSpec, NormKind, NormMode, Precision, Size};
-use crate::models::Transformer;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fmt;
@@ -90,7 +89,7 @@ impl Settings {
     pub fn new(model: ModelSpec, what: What) -> Settings {
         Settings {
             input: usual_input(&model),
-            batch_size: if model.name == TRANSFORMER { 32 } else { 128 },
+            batch_size: if model.reads_tokens() { 32 } else { 128 },
             norm: if model.name == TRANSFORMER { NormKind::Layer } else { NormKind::None },
             model,
             what,
@@ -104,7 +103,7 @@ impl Settings {
     }
 
     pub(super) fn reads_tokens(&self) -> bool {
-        self.model.name == TRANSFORMER
+        self.model.reads_tokens()
     }
 
     /// Refuses what cannot be timed together.
@@ -126,14 +125,17 @@ impl Settings {
     }
 }
 
-/// The network of the zoo that reads tokens.
 const TRANSFORMER: &str = "transformer";
+/// What a network without a limit of its own is shown of a text.
+const TOKENS: usize = 64;
 
 /// What the network is usually shown: digits of 28×28 pixels, photographs of 32×32, or as many tokens as it takes.
 fn usual_input(model: &ModelSpec) -> Vec<usize> {
     match model.name {
-        "mlp" | "deep-linear" => vec![28, 28, 1],
-        TRANSFORMER => vec![model.widths.get(3).copied().unwrap_or(Transformer::default().context)],
+        _ if model.reads_tokens() => vec![model.context().unwrap_or(TOKENS)],
+        "mlp" | "deep-linear" | "plain-conv" | "autoencoder" | "vae" | "encoder" | "row-gru" | "row-lstm" => {
+            vec![28, 28, 1]
+        }
         _ => vec![32, 32, 3],
     }
 }

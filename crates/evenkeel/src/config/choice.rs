@@ -150,8 +150,10 @@ choices! {
     Loss "loss" {
         /// Mean softmax cross-entropy.
         CrossEntropy = "cross-entropy",
-        /// Squared distance to the one-hot label.
+        /// Half the squared distance to the one-hot label, or to what else the answer is compared with.
         Squared = "squared",
+        /// Cross-entropy of a yes or no for each number of the answer, with probability σ(z).
+        Bernoulli = "bernoulli",
     }
 
     /// The floating-point type of parameters and activations.

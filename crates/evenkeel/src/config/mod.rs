@@ -41,7 +41,7 @@ pub use choice::{
     NoiseScheme, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment, WeightNorm,
 };
 pub use initialization::Initialization;
-pub use model::{MODELS, ModelSpec};
+pub use model::{MODELS, ModelSpec, Sizes};
 pub use norm::NormKind;
 pub use resolve::Override;
 pub use setting::Kind;

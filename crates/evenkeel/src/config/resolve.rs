@@ -1,5 +1,6 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
+use super::choice::Loss;
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, VERSION};
@@ -174,8 +175,16 @@ impl<'a> Resolver<'a> {
 
     /// Defaults that depend on other settings.
     fn complete(&mut self) {
-        if !self.history.iter().any(|(key, _)| key.path == "norm") {
+        let given = |path: &str| self.history.iter().any(|(key, _)| key.path == path);
+        if !given("norm") {
             self.config.norm = self.config.model.usual_norm();
+        }
+        if !given("loss") {
+            self.config.loss = self.config.model.usual_loss();
+        }
+        if !given("data.normalize") {
+            // Probabilities are compared with pixels from 0 to 1.
+            self.config.data.normalize = self.config.loss != Loss::Bernoulli;
         }
     }
 

@@ -149,19 +149,19 @@ settings! {
     Config {
         /// Seed of every random choice: initialization, order of the samples, directions of measurements.
         seed: u64 = 0;
-        /// Network of the zoo, with its sizes where it has them: mlp, mlp:512-512, deep-linear, deep-linear:64-64, vgg11, resnet20 (32, 44, 56, 110), transformer, transformer:4-128-4-64 (layers, width, heads, tokens).
+        /// Network of the zoo, with its sizes where it has them: mlp, mlp:512-512, mlp:1000x500 (500 layers of width 1000); `evenkeel models` lists all.
         model: ModelSpec = ModelSpec::default();
-        /// Normalization layers of the network; group and improved-group take a number of groups, as in group:8. Left out for a transformer: layer.
+        /// Normalization layers of the network; group and improved-group take a number of groups, as in group:8. Left out: layer for transformers, none for recurrent networks and autoencoders.
         norm: NormKind = NormKind::Batch;
         /// What layers make of their weights: normalized to a learned length, or standardized (all but the last layer).
         weight_norm: WeightNorm = WeightNorm::None;
-        /// Function between the layers of an mlp; deep-linear has none, the others have relu.
+        /// Function between the layers of mlp, plain-conv, autoencoder and vae; the others have their own.
         activation: Activation = Activation::Relu;
         /// How weights are drawn before the first step; normal takes a deviation, as in normal:0.05. With uniform, biases are drawn as well, as PyTorch does.
         initialization | init: Initialization = Initialization::He;
         /// What the drawn weights of layers are multiplied by: their gain.
         initialization_scale: f64 = 1.0, [above 0];
-        /// What training makes small.
+        /// What training makes small. Left out: squared for autoencoder, bernoulli for vae.
         loss: Loss = Loss::CrossEntropy;
         /// Passes over the training samples.
         epochs: usize = 20, [at least 1];
@@ -183,7 +183,7 @@ settings! {
         test_limit: Option<usize> = None, [at least 1];
         /// Share of the samples held back to test on, where the source has no test set of its own.
         test_fraction: f64 = 0.2, [above 0 and below 1];
-        /// Bring the inputs to mean 0 and standard deviation 1, by the training samples.
+        /// Bring the inputs to mean 0 and standard deviation 1, by the training samples. Left out for loss bernoulli: false.
         normalize: bool = true;
     }
 

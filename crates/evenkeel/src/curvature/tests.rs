@@ -5,7 +5,7 @@ use super::point::Point;
 use super::product::{is_direction, whole};
 use super::{Curvature, Product};
 use crate::config::{Activation, Initialization, Loss, NormKind, NormMode};
-use crate::models::{Mlp, ResNet, Vgg11};
+use crate::models::{Mlp, ResNet, Vgg};
 use crate::nn::{Context, Model, NormSettings};
 use crate::runner::{Build, Feed, Runner};
 use crate::{Batch, Network};
@@ -39,8 +39,8 @@ fn repeated_products_are_bitwise_one_and_agree_with_the_whole_function_in_every_
     let mlp = Mlp { widths: vec![9, 7], norm, activation: Some(Activation::Tanh), classes: 5 };
     let cases = [
         (network(mlp, &[4, 4, 2]), 6),
-        (network(Vgg11 { norm, classes: 5 }, &[32, 32, 3]), 2),
-        (network(ResNet { blocks: 3, norm, classes: 5 }, &[8, 8, 3]), 3),
+        (network(Vgg { stages: Vgg::A, norm, classes: 5 }, &[32, 32, 3]), 2),
+        (network(ResNet { norm, classes: 5, ..ResNet::default() }, &[8, 8, 3]), 3),
     ];
     for (network, count) in &cases {
         for mode in [NormMode::Batch, NormMode::Running, NormMode::Frozen] {
@@ -88,7 +88,7 @@ fn a_deep_convolution_network_pays_what_its_derivatives_need_and_nothing_more() 
 
 #[test]
 fn resnet20_pays_eight_forward_passes_for_a_hessian_product_and_six_for_each_further_one() {
-    let network = network(ResNet { blocks: 3, norm: NormKind::Batch, classes: 10 }, &[32, 32, 3]);
+    let network = network(ResNet::default(), &[32, 32, 3]);
     let state = network.initial_state(Initialization::He, 1);
     for mode in [NormMode::Batch, NormMode::Running] {
         let mut curvature = Curvature::new(&network, mode, samples(2, &[32, 32, 3]), state.clone()).unwrap();
@@ -105,7 +105,7 @@ fn resnet20_pays_eight_forward_passes_for_a_hessian_product_and_six_for_each_fur
 
 #[test]
 fn a_block_pays_for_its_directions_alone() {
-    let network = network(ResNet { blocks: 3, norm: NormKind::Batch, classes: 10 }, &[8, 8, 3]);
+    let network = network(ResNet::default(), &[8, 8, 3]);
     let state = network.initial_state(Initialization::He, 1);
     let point = Point::new(&network, NormMode::Batch, samples(2, &[8, 8, 3]), state, None).unwrap();
     for matrix in [Product::Hessian, Product::GaussNewton] {

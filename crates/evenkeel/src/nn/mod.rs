@@ -24,24 +24,58 @@ pub use dropout::{Dropout, DropoutSite};
 
 use evenkeel_graph::Var;
 
-/// What a network reads, and how much it answers.
+/// What a network reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    /// Floating-point numbers; a sample has one label.
+    /// Floating-point numbers.
     Numbers,
-    /// A sequence of integers below the size of a vocabulary; every position has a label.
+    /// A sequence of integers below the size of a vocabulary.
     Tokens,
+}
+
+/// What the answers of a network are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// A class for each row of the answer, an integer: a row holds a number for every class.
+    Classes,
+    /// Numbers in the shape of the answer: a regression.
+    Numbers,
+    /// The inputs themselves: the answer gives them back.
+    Inputs,
+}
+
+/// A model that is trained on numbers in the shape of its answer, in place of classes.
+#[derive(Clone, Copy, Debug)]
+pub struct Regression<M>(pub M);
+
+impl<M: Model> Model for Regression<M> {
+    fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
+        self.0.forward(cx, x)
+    }
+
+    fn reads(&self) -> Reads {
+        self.0.reads()
+    }
+
+    fn targets(&self) -> Targets {
+        Targets::Numbers
+    }
 }
 
 /// A network: traced anew for every program it takes part in.
 pub trait Model {
     /// The output for a batch of inputs. Activations are channels-last: `[N, H, W, C]`, `[N, T, C]` or `[N, C]`. The output
-    /// holds one row of logits for each label.
+    /// holds one row of logits for each label, or a number for each number it is compared with.
     fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g>;
 
     /// What the network reads.
     fn reads(&self) -> Reads {
         Reads::Numbers
+    }
+
+    /// What its answers are compared with.
+    fn targets(&self) -> Targets {
+        Targets::Classes
     }
 }
 

@@ -111,6 +111,13 @@ impl Facts {
         })
     }
 
+    /// Whether samples have classes to be right about. A run without any metrics is taken for one.
+    pub(super) fn has_accuracy(&self) -> bool {
+        let accuracies = ["accuracy", "train_accuracy", "test_accuracy"];
+        let records = &self.metrics.records;
+        records.is_empty() || records.iter().any(|record| accuracies.iter().any(|name| record.get(name).is_some()))
+    }
+
     /// Whether steps follow the gradient itself, so that 2/lr is a threshold.
     pub(super) fn descends_the_gradient(&self) -> bool {
         !rescales(self.optimizer.as_deref())

@@ -15,7 +15,12 @@ use super::text::{escape, integer, marked, norm_mode, significant};
 use crate::Result;
 
 pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
-    Ok(vec![loss(facts)?, accuracy(facts)?, sharpness(facts)?, step_size(facts)?])
+    let mut figures = vec![loss(facts)?];
+    if facts.has_accuracy() {
+        figures.push(accuracy(facts)?);
+    }
+    figures.extend([sharpness(facts)?, step_size(facts)?]);
+    Ok(figures)
 }
 
 fn loss(facts: &Facts) -> Result<Figure> {

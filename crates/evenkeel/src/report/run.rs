@@ -61,5 +61,5 @@ fn numbers(facts: &Facts) -> String {
         ("Wall time", facts.seconds.map(duration), String::new()),
         ("Parameters", facts.parameters.map(integer), String::new()),
     ];
-    tiles(&numbers)
+    tiles(&numbers[usize::from(!facts.has_accuracy())..])
 }

@@ -13,7 +13,7 @@ use evenkeel_graph::{Graph, Tensor};
 pub struct Evaluation {
     /// Mean loss.
     pub loss: f64,
-    /// Share of samples answered rightly.
+    /// Share of labels answered rightly; NaN where there are no classes.
     pub accuracy: f64,
 }
 
@@ -129,7 +129,6 @@ impl<'n> Evaluator<'n> {
             loss += self.outputs[0].item().unwrap_or(f64::NAN);
             hits += self.outputs[1].item().unwrap_or(f64::NAN);
         }
-        let samples = samples.max(1) as f64;
-        Ok(Evaluation { loss: loss / samples, accuracy: hits / samples })
+        Ok(Evaluation { loss: loss / samples.max(1) as f64, accuracy: self.network.accuracy(hits, samples) })
     }
 }

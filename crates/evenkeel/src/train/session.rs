@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::data::Batches;
 use crate::experiment::{Experiment, HessianProbe};
 use crate::network::Noise;
+use crate::nn::Targets;
 use crate::optim::Schedule;
 use crate::report::write_report;
 use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
@@ -88,11 +89,11 @@ pub struct Outcome {
     pub seconds: f64,
     /// Mean training loss of the last epoch.
     pub train_loss: f64,
-    /// Mean training accuracy of the last epoch.
+    /// Mean training accuracy of the last epoch; NaN, in JSON null, where there are no classes.
     pub train_accuracy: f64,
     /// Loss over the test samples.
     pub test_loss: f64,
-    /// Accuracy over the test samples.
+    /// Accuracy over the test samples, in the same way.
     pub test_accuracy: f64,
     /// The largest eigenvalue of the Hessian at the end; `None` when it was not measured.
     pub lambda_max: Option<f64>,
@@ -292,13 +293,13 @@ impl<'e> Session<'e> {
             self.progress.step += 1;
             self.progress.epoch.add(&result);
             observer.event(&Event::Step { step: self.progress.step, result });
-            let mut values = vec![
-                ("loss".to_string(), result.loss),
-                ("accuracy".to_string(), result.accuracy),
-                ("learning_rate".to_string(), rate),
-                ("gradient_norm".to_string(), result.gradient_norm),
-                ("seconds".to_string(), self.seconds()),
-            ];
+            let mut values = self.named([
+                ("loss", result.loss),
+                ("accuracy", result.accuracy),
+                ("learning_rate", rate),
+                ("gradient_norm", result.gradient_norm),
+                ("seconds", self.seconds()),
+            ]);
             let ends_epoch = self.progress.step.is_multiple_of(self.steps_per_epoch);
             if ends_epoch {
                 values.extend(self.end_epoch(observer)?);
@@ -343,13 +344,19 @@ impl<'e> Session<'e> {
         self.progress.last = train;
         self.progress.epoch = Epoch::default();
         observer.event(&Event::Epoch { epoch: self.progress.step / self.steps_per_epoch, train, test });
-        let values = [
+        Ok(self.named([
             ("train_loss", train.loss),
             ("train_accuracy", train.accuracy),
             ("test_loss", test.loss),
             ("test_accuracy", test.accuracy),
-        ];
-        Ok(values.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+        ]))
+    }
+
+    /// Numbers of a record, without accuracies where there are no classes.
+    fn named<const N: usize>(&self, values: [(&str, f64); N]) -> Vec<(String, f64)> {
+        let has_classes = self.experiment.network.targets() == Targets::Classes;
+        let told = |name: &str| has_classes || !name.ends_with("accuracy");
+        values.into_iter().filter(|(name, _)| told(name)).map(|(name, value)| (name.to_string(), value)).collect()
     }
 
     fn evaluate(&mut self) -> Result<()> {

@@ -64,7 +64,7 @@ pub struct StepResult {
     pub loss: f64,
     /// The same with all terms of the objective: what is made small.
     pub objective: f64,
-    /// Share of samples answered rightly.
+    /// Share of labels answered rightly; NaN where there are no classes.
     pub accuracy: f64,
     /// Euclidean norm of the gradient of the objective (without weight decay).
     pub gradient_norm: f64,
@@ -121,7 +121,7 @@ impl<'n> Trainer<'n> {
         Ok(StepResult {
             loss: number(0),
             objective: number(1),
-            accuracy: number(2) / batch.len().max(1) as f64,
+            accuracy: self.network.accuracy(number(2), batch.len()),
             gradient_norm: number(3),
         })
     }
