@@ -1,6 +1,6 @@
 //! What can be timed, and the table that is timed when nothing is said.
 
-use crate::config::{ModelSpec, NormKind, NormMode, Precision, Size};
+use crate::config::{ModelSpec, NormKind, NormMode, Precision, Size, WeightNorm};
 use crate::models::Transformer;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -62,6 +62,8 @@ pub struct Settings {
     pub model: ModelSpec,
     /// Its normalization layers.
     pub norm: NormKind,
+    /// What its layers make of their weights.
+    pub weight_norm: WeightNorm,
     /// One sample's shape.
     pub input: Vec<usize>,
     /// Samples at once.
@@ -92,6 +94,7 @@ impl Settings {
             input: usual_input(&model),
             batch_size: if model.name == TRANSFORMER { 32 } else { 128 },
             norm: if model.name == TRANSFORMER { NormKind::Layer } else { NormKind::None },
+            weight_norm: WeightNorm::None,
             model,
             what,
             repeated: false,
