@@ -205,6 +205,9 @@ pub(crate) struct Bench {
     /// Normalization, as in `evenkeel train` [default: batch; transformer: layer]
     #[arg(long, value_name = "NORM")]
     pub(crate) norm: Option<String>,
+    /// What layers make of their weights: none, normalized or standardized [default: none]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) weight_norm: Option<String>,
     /// One sample's shape, e.g. 28x28x1, or 64 tokens [default: what the network is usually shown]
     #[arg(long, value_name = "HxWxC")]
     pub(crate) input: Option<String>,

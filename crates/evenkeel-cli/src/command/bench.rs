@@ -4,7 +4,7 @@ use super::words;
 use crate::arguments::{Bench as Flags, Common};
 use crate::output::{Output, bytes, grouped, work_columns};
 use evenkeel::bench::{Bench, Measured, Profile, Settings, What, standard};
-use evenkeel::config::{Config, NormMode, Override};
+use evenkeel::config::{Config, NormMode, Override, WeightNorm};
 use evenkeel::{Error, Result};
 use serde_json::json;
 
@@ -36,6 +36,7 @@ fn names_no_case(flags: &Flags) -> bool {
         model,
         batch_size,
         norm,
+        weight_norm,
         input,
         what,
         repeated,
@@ -46,7 +47,7 @@ fn names_no_case(flags: &Flags) -> bool {
         repeat: _,
         profile,
     } = flags;
-    let words = [model, batch_size, norm, input, what, block, norm_mode, dtype, memory_limit];
+    let words = [model, batch_size, norm, weight_norm, input, what, block, norm_mode, dtype, memory_limit];
     words.iter().all(|word| word.is_none()) && !repeated && !profile
 }
 
@@ -55,6 +56,7 @@ fn config(flags: &Flags, common: &Common) -> Result<Config> {
     let given = [
         ("--model", "model", &flags.model),
         ("--norm", "norm", &flags.norm),
+        ("--weight-norm", "weight_norm", &flags.weight_norm),
         ("--batch-size", "batch_size", &flags.batch_size),
         ("--dtype", "dtype", &flags.dtype),
         ("--memory-limit", "memory_limit", &flags.memory_limit),
@@ -71,6 +73,7 @@ fn settings(flags: &Flags, config: Config) -> Result<Settings> {
     let usual = Settings::new(config.model, what.unwrap_or(What::Step));
     Ok(Settings {
         norm: config.norm,
+        weight_norm: config.weight_norm,
         input: flags.input.as_deref().map(shape).transpose()?.unwrap_or(usual.input),
         batch_size: if flags.batch_size.is_some() { config.batch_size } else { usual.batch_size },
         repeated: flags.repeated,
@@ -134,12 +137,16 @@ fn summary(measured: &Measured) -> String {
     let settings = &measured.settings;
     let input: Vec<String> = settings.input.iter().map(usize::to_string).collect();
     let mut text = format!(
-        "{}{}{} of {}, norm {}, batch {} of {}, norm mode {}, {}, {}\n",
+        "{}{}{} of {}, norm {}{}, batch {} of {}, norm mode {}, {}, {}\n",
         settings.what,
         if settings.repeated { " repeated" } else { "" },
         settings.block.map_or(String::new(), |block| format!(" in {block} directions")),
         settings.model,
         settings.norm,
+        match settings.weight_norm {
+            WeightNorm::None => String::new(),
+            made => format!(", weights {made}"),
+        },
         grouped(settings.batch_size as u64),
         input.join("×"),
         settings.norm_mode,

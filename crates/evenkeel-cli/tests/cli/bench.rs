@@ -20,6 +20,7 @@ fn every_program_gives_its_settings_and_its_numbers() {
         let settings = [
             "model",
             "norm",
+            "weight_norm",
             "input",
             "batch_size",
             "what",
@@ -40,6 +41,14 @@ fn every_program_gives_its_settings_and_its_numbers() {
             assert!(document[number].as_f64().is_some_and(|number| number > 0.0), "{what}: {number}");
         }
     }
+}
+
+#[test]
+fn made_weights_are_timed_and_told() {
+    let said = Place::new().run(&format!("{SMALL} --what forward --weight-norm normalized"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("norm batch, weights normalized, batch 8"), "{}", said.out);
+    assert_eq!(document(&format!("{SMALL} --weight-norm standardized"))["weight_norm"], "standardized");
 }
 
 #[test]

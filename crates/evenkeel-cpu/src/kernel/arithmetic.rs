@@ -21,6 +21,8 @@ pub(crate) trait Arithmetic: Lanes {
     unsafe fn compare(self, comparison: Comparison, other: Self) -> Self;
     /// `yes` where `self` is not 0, else `no`.
     unsafe fn select(self, yes: Self, no: Self) -> Self;
+    /// All lanes added up in halves: the second half to the first, and so on.
+    unsafe fn total(self) -> Self::Scalar;
 }
 
 /// The vectors that a type of numbers is computed in on each instruction set.
@@ -102,6 +104,18 @@ macro_rules! array_arithmetic {
             unsafe fn select(self, yes: Self, no: Self) -> Self {
                 Array(std::array::from_fn(|lane| if self.0[lane] != 0.0 { yes.0[lane] } else { no.0[lane] }))
             }
+            #[inline(always)]
+            unsafe fn total(self) -> $scalar {
+                let mut lanes = self.0;
+                let mut half = $n / 2;
+                while half > 0 {
+                    for lane in 0..half {
+                        lanes[lane] += lanes[lane + half];
+                    }
+                    half /= 2;
+                }
+                lanes[0]
+            }
         }
     };
 }
@@ -117,7 +131,7 @@ mod x86 {
     /// two vectors there.
     macro_rules! x86_arithmetic {
         ($vector:ty, $set:ident, $xor:ident, $and_not:ident, $root:ident, $multiply:ident, $divide:ident, $maximum:ident,
-         $minimum:ident, $test:ident, $keep:expr, $blend:expr) => {
+         $minimum:ident, $test:ident, $keep:expr, $blend:expr, $scalar:ty, $total:expr) => {
             impl Arithmetic for $vector {
                 #[inline(always)]
                 unsafe fn negate(self) -> Self {
@@ -175,6 +189,11 @@ mod x86 {
                     // SAFETY: as in `negate`.
                     unsafe { $blend($test::<_CMP_NEQ_UQ>(self, $set(0.0)), yes, no) }
                 }
+                #[inline(always)]
+                unsafe fn total(self) -> $scalar {
+                    // SAFETY: as in `negate`.
+                    unsafe { $total(self) }
+                }
             }
         };
     }
@@ -191,7 +210,9 @@ mod x86 {
         _mm512_min_ps,
         _mm512_cmp_ps_mask,
         |mask, x| _mm512_maskz_mov_ps(mask, x),
-        |mask, x, y| _mm512_mask_mov_ps(y, mask, x)
+        |mask, x, y| _mm512_mask_mov_ps(y, mask, x),
+        f32,
+        |x| _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)).total()
     );
     x86_arithmetic!(
         __m512d,
@@ -205,7 +226,9 @@ mod x86 {
         _mm512_min_pd,
         _mm512_cmp_pd_mask,
         |mask, x| _mm512_maskz_mov_pd(mask, x),
-        |mask, x, y| _mm512_mask_mov_pd(y, mask, x)
+        |mask, x, y| _mm512_mask_mov_pd(y, mask, x),
+        f64,
+        |x| _mm256_add_pd(_mm512_castpd512_pd256(x), _mm512_extractf64x4_pd::<1>(x)).total()
     );
     x86_arithmetic!(
         __m256,
@@ -219,7 +242,13 @@ mod x86 {
         _mm256_min_ps,
         _mm256_cmp_ps,
         |mask, x| _mm256_and_ps(mask, x),
-        |mask, x, y| _mm256_blendv_ps(y, x, mask)
+        |mask, x, y| _mm256_blendv_ps(y, x, mask),
+        f32,
+        |x| {
+            let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
     );
     x86_arithmetic!(
         __m256d,
@@ -233,6 +262,11 @@ mod x86 {
         _mm256_min_pd,
         _mm256_cmp_pd,
         |mask, x| _mm256_and_pd(mask, x),
-        |mask, x, y| _mm256_blendv_pd(y, x, mask)
+        |mask, x, y| _mm256_blendv_pd(y, x, mask),
+        f64,
+        |x| {
+            let two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        }
     );
 }

@@ -5,7 +5,7 @@ use super::instruction_set::dispatch;
 use super::real::Real;
 use super::reduction::{identity, join};
 use super::rows::{slice, slice_mut};
-use super::{chain, elementwise, reduction};
+use super::{chain, elementwise, reduction, spread};
 use crate::chain::Piece;
 use crate::loops::{Loop, OutputKind, Tile};
 use evenkeel_graph::DType;
@@ -155,6 +155,7 @@ unsafe fn chunk_with<T: Real>(
     sums: &mut Vec<f64>,
 ) {
     let (execute, follow, reduce) = (elementwise::compiled::<T>(), chain::compiled::<T>(), reduction::compiled::<T>());
+    let spread = spread::compiled::<T>();
     let elements = nest.tiling.slot_elements;
     // f64 elements that hold one slot of T.
     let stride = elements * size_of::<T>() / 8;
@@ -207,6 +208,8 @@ unsafe fn chunk_with<T: Real>(
     sums.resize(regions.iter().map(|region| region.1).sum(), 0.0);
     initialise(nest, partial, sums, &regions);
 
+    // Rows that repeat one are the same for every tile that starts there.
+    let mut gathered: Vec<Option<(usize, usize, usize)>> = vec![None; nest.leaves.len()];
     for number in first..last {
         let tile = nest.tile(number);
         let count = tile.rows * tile.columns;
@@ -220,8 +223,21 @@ unsafe fn chunk_with<T: Real>(
                 Access::Once => {}
                 Access::Each => {
                     let strides = &leaf.strides[rank - 2..];
-                    // SAFETY: the leaf is readable wherever its strides reach.
-                    unsafe { gather::<T>(leaves[number], leaf.dtype, base, strides, tile, at[number]) };
+                    let is_there = |(at, rows, columns): (usize, usize, usize)| {
+                        strides[0] == 0 && at == base && columns == tile.columns && rows >= tile.rows
+                    };
+                    if gathered[number].is_some_and(is_there) {
+                        continue;
+                    }
+                    gathered[number] = Some((base, tile.rows, tile.columns));
+                    // SAFETY: the leaf is readable wherever its strides reach, and the slot holds a tile.
+                    unsafe {
+                        if strides[1] == 0 && leaf.dtype == T::DTYPE {
+                            spread(leaves[number].pointer::<T>().add(base), strides[0], tile, at[number]);
+                        } else {
+                            gather::<T>(leaves[number], leaf.dtype, base, strides, tile, at[number]);
+                        }
+                    }
                 }
             }
         }

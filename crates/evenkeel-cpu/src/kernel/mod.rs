@@ -14,6 +14,7 @@ pub(crate) mod random;
 pub(crate) mod real;
 pub(crate) mod reduction;
 pub(crate) mod rows;
+pub(crate) mod spread;
 pub(crate) mod window;
 
 use std::cell::Cell;

@@ -85,8 +85,8 @@ impl Bench {
         let dtype = dtype(settings.dtype);
         let classes = if settings.reads_tokens() { Transformer::default().vocabulary } else { CLASSES };
         let model = models::build(&settings.model, settings.norm, Activation::Relu, classes);
-        let network =
-            Network::with(model, &settings.input, dtype, settings.model.usual_loss(), NormSettings::default())?;
+        let norm = NormSettings { weights: settings.weight_norm, ..NormSettings::default() };
+        let network = Network::with(model, &settings.input, dtype, settings.model.usual_loss(), norm)?;
         check_state(&network)?;
         let mut state = network.initial_state(Initialization::He, settings.seed);
         let start = Instant::now();

@@ -1,6 +1,6 @@
 //! What can be timed, and the table that is timed when nothing is said.
 
-use crate::config::{ModelSpec, NormKind, NormMode, Precision, Size};
+use crate::config::{ModelSpec, NormKind, NormMode, Precision, Size, WeightNorm};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fmt;
@@ -61,6 +61,8 @@ pub struct Settings {
     pub model: ModelSpec,
     /// Its normalization layers.
     pub norm: NormKind,
+    /// What its layers make of their weights.
+    pub weight_norm: WeightNorm,
     /// One sample's shape.
     pub input: Vec<usize>,
     /// Samples at once.
@@ -91,6 +93,7 @@ impl Settings {
             input: usual_input(&model),
             batch_size: if model.reads_tokens() { 32 } else { 128 },
             norm: if model.name == TRANSFORMER { NormKind::Layer } else { NormKind::None },
+            weight_norm: WeightNorm::None,
             model,
             what,
             repeated: false,

@@ -1,6 +1,7 @@
 //! Improved group normalization.
 
 use super::ConstantNorm;
+use super::positions::{Positions, Values};
 use super::standardize::{Over, Scale, Standardization};
 use crate::config::NormMode;
 use crate::nn::{Context, Initial};
@@ -73,7 +74,8 @@ impl<'g> Context<'g> {
     /// * input and output: `[N, H, W, C]` or `[N, C]`; the groups must divide `C`
     /// * statistics over the batch follow the norm mode, as in [`Context::batch_norm`], or are those of the batch in every mode
     ///   ([`Kept::Nothing`]). A batch of one sample has none: it is group normalization alone, and running statistics stay.
-    /// * cost: one more pass over the activations than group normalization
+    /// * cost: that of instance normalization, two passes over the activations for all statistics; with [`BatchAxes::Samples`] two passes
+    ///   more
     ///
     /// Source: Gunawan, Yin, Zhang 2022, arXiv 2207.01972, and the authors' code.
     pub fn improved_group_norm(&self, name: &str, x: Var<'g>, choices: ImprovedGroup) -> Var<'g> {
@@ -92,51 +94,62 @@ impl<'g> Context<'g> {
             BatchAxes::Samples => Over::Samples,
         };
         let batch = Standardization { over, centered: true, scale };
-        let (group_of, batch_of) =
-            (|x| groups.of(x, self.norm().epsilon), |x| self.over_samples(batch, x, choices.kept));
-        let (by_group, by_batch) = match choices.form {
+        if choices.kept == Kept::Running && self.norm().mode == NormMode::Running {
+            // A gate blends constants with statistics of the sample.
+            self.record_constant_norm(ConstantNorm { path: self.place(), input: x, map: None });
+        }
+        match choices.axes {
+            BatchAxes::SamplesAndPositions => self.blended(Positions::of(x), [groups, batch], choices),
+            BatchAxes::Samples => self.blended(x, [groups, batch], choices),
+        }
+    }
+
+    fn blended(
+        &self,
+        x: impl Values<'g>,
+        [groups, batch]: [Standardization; 2],
+        ImprovedGroup { form, kept, .. }: ImprovedGroup,
+    ) -> Var<'g> {
+        let (by_group, by_batch) = match form {
             GroupForm::GroupFirst => {
-                let by_group = group_of(x);
-                (by_group, batch_of(by_group).unwrap_or(by_group))
+                let by_group = self.by_own_moments(groups, x);
+                (by_group, self.over_samples(batch, by_group, kept).unwrap_or(by_group))
             }
             GroupForm::Parallel => {
-                let by_group = group_of(x);
-                (by_group, batch_of(x).unwrap_or(by_group))
+                let by_group = self.by_own_moments(groups, x);
+                (by_group, self.over_samples(batch, x, kept).unwrap_or(by_group))
             }
             GroupForm::BatchFirst => {
-                let by_batch = batch_of(x);
-                let by_group = group_of(by_batch.unwrap_or(x));
+                let by_batch = self.over_samples(batch, x, kept);
+                let by_group = self.by_own_moments(groups, by_batch.unwrap_or(x));
                 (by_group, by_batch.unwrap_or(by_group))
             }
         };
         let share = self.param("lambda", [1], Initial::Constant(1.0)).sigmoid();
-        let blend = by_batch + share * (by_group - by_batch);
         let channels = x.shape().last().copied().unwrap_or(0);
         let weight = self.param("weight", [channels], Initial::Constant(1.0));
-        blend * weight + self.param("bias", [channels], Initial::Constant(0.0))
+        by_group
+            .mixed(by_batch, share)
+            .scaled_and_shifted(weight, self.param("bias", [channels], Initial::Constant(0.0)))
+    }
+
+    /// `x` standardized by its own moments.
+    fn by_own_moments<V: Values<'g>>(&self, how: Standardization, x: V) -> V {
+        x.standardized(how, x.moments(how), self.norm().epsilon)
     }
 
     /// `x` standardized over the batch by norm mode; nothing where the batch is one sample.
-    fn over_samples(&self, how: Standardization, x: Var<'g>, kept: Kept) -> Option<Var<'g>> {
+    fn over_samples<V: Values<'g>>(&self, how: Standardization, x: V, kept: Kept) -> Option<V> {
         let alone = x.shape().first().is_none_or(|samples| *samples < 2);
         if kept == Kept::Nothing {
             self.couple_samples();
-            return (!alone).then(|| how.of(x, self.norm().epsilon));
+            return (!alone).then(|| self.by_own_moments(how, x));
         }
-        match self.norm().mode {
-            NormMode::Batch if alone => {
-                // What a network keeps does not depend on its batch.
-                self.running(how, &x.shape());
-                return None;
-            }
-            NormMode::Running => {
-                // A gate blends constants with statistics of the sample.
-                self.record_constant_norm(ConstantNorm { path: self.place(), input: x, map: None });
-            }
-            _ => {}
+        if alone && self.norm().mode == NormMode::Batch {
+            // What a network keeps does not depend on its batch.
+            self.running(how, &x.shape());
+            return None;
         }
-        let moments = self.kept_moments(how, x);
-        let (centered, factor) = how.parts(x, moments, self.norm().epsilon);
-        Some(factor.map_or(centered, |factor| centered * factor))
+        Some(x.standardized(how, self.kept_moments(how, x), self.norm().epsilon))
     }
 }

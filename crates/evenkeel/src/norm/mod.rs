@@ -14,6 +14,7 @@ mod batch;
 mod fold;
 mod improved_group;
 mod noise;
+mod positions;
 mod recalibrate;
 mod sample;
 mod standardize;

@@ -77,6 +77,11 @@ impl Over {
         .unwrap_or(0)
     }
 
+    /// The mean over what shares its statistics, see [`Over::pool`].
+    pub(super) fn mean(self, values: Var<'_>) -> Var<'_> {
+        self.pool(values, |values, axes| values.mean(axes))
+    }
+
     /// `reduce` (a mean or a maximum) over what shares its statistics.
     ///
     /// Where neither all nor a single one of an axis take part, positions are reduced first and what is small is grouped: the
@@ -120,22 +125,29 @@ impl Over {
 impl Standardization {
     /// The moments of `x`, differentiated through.
     pub(super) fn moments<'g>(self, x: Var<'g>) -> Moments<'g> {
-        let mean = |values: Var<'g>| self.over.pool(values, |values, axes| values.mean(axes));
+        let mean = |values: Var<'g>| self.over.mean(values);
         let center = self.centered.then(|| mean(x));
         let variance = || mean(center.map_or(x, |center| x - center).square());
         let size = match self.scale {
             Scale::Nothing => None,
-            Scale::Deviation => Some(variance()),
-            Scale::SampleDeviation => {
-                let count = self.over.count(&x.shape());
-                Some(variance() * (count as f64 / (count.max(2) - 1) as f64))
-            }
+            Scale::Deviation | Scale::SampleDeviation => Some(variance() * self.correction(&x.shape())),
             Scale::RootMeanSquare => Some(mean(x.square())),
             Scale::Power(Power::One) => Some(mean(x.abs())),
             Scale::Power(Power::Two) => Some(root(mean(x.square()))),
             Scale::Power(Power::Infinity) => Some(self.over.pool(x.abs(), |values, axes| values.max(axes))),
         };
         Moments { mean: center, size }
+    }
+
+    /// What a variance over activations of this shape is multiplied by: 1 where it is the biased one.
+    pub(super) fn correction(self, shape: &Shape) -> f64 {
+        match self.scale {
+            Scale::SampleDeviation => {
+                let count = self.over.count(shape);
+                count as f64 / (count.max(2) - 1) as f64
+            }
+            _ => 1.0,
+        }
     }
 
     /// `x` without its mean, and what that is multiplied by; `epsilon` keeps it finite.
@@ -147,14 +159,6 @@ impl Standardization {
             Scale::Power(_) => 1.0 / (size + epsilon),
         });
         (centered, factor)
-    }
-
-    /// `x` centred and scaled by its own moments.
-    pub(super) fn of<'g>(self, x: Var<'g>, epsilon: f64) -> Var<'g> {
-        match self.parts(x, self.moments(x), epsilon) {
-            (centered, Some(factor)) => centered * factor,
-            (centered, None) => centered,
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Statistics over a batch that outlive it: the three norm modes.
 
+use super::positions::Values;
 use super::standardize::{Moments, Over, Scale, Standardization};
 use crate::Error;
 use crate::config::NormMode;
@@ -23,7 +24,7 @@ impl<'g> Context<'g> {
     ///   unbiased one; they are outputs of the program, and a program that does not ask for them does not compute them.
     /// * [`NormMode::Running`]: the running statistics, constants.
     /// * [`NormMode::Frozen`]: the statistics of a named batch, constants.
-    pub(super) fn kept_moments(&self, how: Standardization, x: Var<'g>) -> Moments<'g> {
+    pub(super) fn kept_moments(&self, how: Standardization, x: impl Values<'g>) -> Moments<'g> {
         let shape = x.shape();
         let settings = self.norm();
         let Running { moments: running, names: size, batches } = self.running(how, &shape);
@@ -34,7 +35,7 @@ impl<'g> Context<'g> {
                 size: running.size.zip(size).map(|(running, (_, name))| self.frozen(name, running.shape())),
             },
             NormMode::Batch => {
-                let moments = how.moments(x);
+                let moments = x.moments(how);
                 // Ghost batches leave the mean of what they found.
                 let population = |value: Var<'g>| match how.over {
                     Over::Ghosts(_) => value.mean(&(0..shape.len().saturating_sub(1)).collect::<Vec<_>>()),
