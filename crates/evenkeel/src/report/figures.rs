@@ -15,7 +15,9 @@ use super::text::{escape, integer, marked, norm_mode, significant};
 use crate::Result;
 
 pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
-    Ok(vec![loss(facts)?, accuracy(facts)?, sharpness(facts)?, step_size(facts)?])
+    let mut all = vec![loss(facts)?, accuracy(facts)?, sharpness(facts)?, step_size(facts)?];
+    all.extend(super::layers::figures(&facts.layers)?);
+    Ok(all)
 }
 
 fn loss(facts: &Facts) -> Result<Figure> {
@@ -254,7 +256,7 @@ fn smooth(line: &Points) -> (Points, usize) {
     (smoothed.collect(), 2 * half + 1)
 }
 
-fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode: Mode) {
+pub(super) fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode: Mode) {
     if line.is_empty() {
         return;
     }
@@ -264,7 +266,7 @@ fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode
     plot.add_trace(trace.line(Line::new().color(color).width(width)).hover_template("%{y}"));
 }
 
-fn add_dashed(plot: &mut Plot, name: &str, line: &Points, color: Hue) {
+pub(super) fn add_dashed(plot: &mut Plot, name: &str, line: &Points, color: Hue) {
     if line.is_empty() {
         return;
     }
