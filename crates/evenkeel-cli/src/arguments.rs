@@ -116,6 +116,25 @@ pub(crate) struct Measure {
 pub(crate) enum Probe {
     /// The largest eigenvalues of the loss Hessian, exact over the chosen samples
     Hessian(Hessian),
+    /// The batch entropy of every layer: how much of the samples it still tells apart
+    BatchEntropy(LayerProbe),
+}
+
+/// Of a probe that looks at hidden values.
+#[derive(Debug, Args)]
+pub(crate) struct LayerProbe {
+    /// Statistics of normalization layers: batch or running [default: the run's measure.norm_mode]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) norm_mode: Option<String>,
+    /// The first N training samples, as one batch [default: the run's measure.samples]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) samples: Option<String>,
+    /// The checkpoint of this step [default: the newest]
+    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    pub(crate) step: Option<String>,
+    /// Compute in f32 or f64 [default: the run's dtype]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<String>,
 }
 
 #[derive(Debug, Args)]

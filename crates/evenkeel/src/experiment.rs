@@ -8,8 +8,10 @@ use crate::init::Scheme;
 use crate::network::{Network, State};
 use crate::nn::{NormSettings, Reads, Targets};
 use crate::optim::{self, Optimizer};
-use crate::regularize::{self, NoiseInjection};
-use crate::store::{Checkpoint, Eigenvalue, ElementType, HessianMeasurement, NamedTensor, Run};
+use crate::regularize::{self, BatchEntropy, NoiseInjection, batch_entropy};
+use crate::store::{
+    Checkpoint, Eigenvalue, ElementType, HessianMeasurement, LayerColumn, LayerMeasurement, NamedTensor, Run,
+};
 use crate::train::{TrainerOptions, optimizer_names};
 use crate::{Error, ErrorKind, Result, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
@@ -233,6 +235,51 @@ impl Experiment {
             version: env!("CARGO_PKG_VERSION").into(),
         })
     }
+
+    /// Measures the batch entropy of every layer at `state`, over the first `samples` training samples as one batch; with the targets of
+    /// a network that is trained with batch entropy.
+    ///
+    /// # Errors
+    /// When there are fewer samples or fewer than two, the network makes no layer known, or the mode is [`NormMode::Frozen`].
+    pub fn measure_batch_entropy(
+        &self,
+        state: &State,
+        step: u64,
+        samples: usize,
+        mode: NormMode,
+    ) -> Result<LayerMeasurement> {
+        let start = Instant::now();
+        let config = &self.config.batch_entropy;
+        let term = (config.weight > 0.0).then(|| BatchEntropy::of_config(config)).transpose()?;
+        let flow = batch_entropy::flow(&self.network, state, &self.samples(samples)?, mode, term.as_ref())?;
+        let column = |name: &str, of: &dyn Fn(&batch_entropy::LayerFlow) -> f64| LayerColumn {
+            name: name.into(),
+            values: flow.iter().map(of).collect(),
+        };
+        let mut columns = vec![column("entropy", &|layer| layer.entropy)];
+        if term.is_some() {
+            columns.push(column("target", &|layer| layer.target.unwrap_or(f64::NAN)));
+        }
+        let drawn = columns.len();
+        columns.push(column("units", &|layer| layer.units as f64));
+        columns.push(column("constant", &|layer| layer.constant as f64));
+        columns.push(column("largest", &|layer| layer.largest));
+        let collapsed = flow.iter().filter(|layer| layer.collapsed()).count();
+        Ok(LayerMeasurement {
+            probe: "batch-entropy".into(),
+            title: "batch entropy (nats)".into(),
+            step,
+            norm_mode: mode.word().into(),
+            samples: samples as u64,
+            dtype: self.network.dtype().to_string(),
+            summary: format!("{collapsed} of {} layers collapsed (below {})", flow.len(), batch_entropy::COLLAPSED),
+            layers: flow.iter().map(|layer| layer.path.clone()).collect(),
+            columns,
+            drawn,
+            seconds: start.elapsed().as_secs_f64(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        })
+    }
 }
 
 /// The Hessian, until somebody wants to stop.
@@ -339,7 +386,7 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
         Some(dropout) => network.with_dropout(dropout, config.dropout.layers)?,
         None => network,
     };
-    network.with_terms(regularize::terms(config))
+    network.with_terms(regularize::terms(config)?)
 }
 
 fn pick<'a>(

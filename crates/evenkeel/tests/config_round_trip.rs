@@ -285,6 +285,12 @@ fn the_defaults_are_written_in_a_fixed_order() {
     cumulative = false
     epsilon = 1e-5
 
+    [batch_entropy]
+    weight = 0.0
+    alpha = 0.5
+    alpha_min = 0.2
+    layers = "outputs"
+
     [measure]
     start_and_end = true
     top = 1

@@ -1,31 +1,85 @@
-//! `evenkeel measure RUN hessian`.
+//! `evenkeel measure RUN PROBE`.
 
 use super::words;
-use crate::arguments::{Common, Hessian, Measure, Probe};
+use crate::arguments::{Common, Hessian, LayerProbe, Measure, Probe};
 use crate::output::{Output, duration, grouped, number};
 use evenkeel::config::NormMode;
 use evenkeel::experiment::HessianProbe;
 use evenkeel::optim::Schedule;
-use evenkeel::store::{HessianMeasurement, Run};
+use evenkeel::store::{HessianMeasurement, LayerMeasurement, Run};
 use evenkeel::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(crate) fn run(flags: &Measure, common: &Common, output: &Output) -> Result<()> {
-    let Probe::Hessian(probe) = &flags.probe;
     let run = Run::open(&flags.run)?;
-    let measurement = hessian(&run, probe, common, output)?;
-    let report = run.write_hessian(&measurement).and_then(|()| evenkeel::report::write_report(&run));
+    match &flags.probe {
+        Probe::Hessian(probe) => {
+            let found = hessian(&run, probe, common, output)?;
+            let open = found.eigenvalues.iter().any(|eigenvalue| !eigenvalue.converged);
+            let hint =
+                "hint: not all residuals met the tolerance: raise `--max-iterations`, or compute in `--dtype f64`";
+            keep(&run, &found.name(), json!(found), &table(&found), open.then_some(hint), output)
+        }
+        Probe::BatchEntropy(probe) => {
+            let found = batch_entropy(&run, probe, output)?;
+            keep(&run, &found.name(), json!(found), &layer_table(&found), None, output)
+        }
+    }
+}
+
+/// Keeps a measurement with its run, shows it, and writes the report again.
+fn keep(run: &Run, name: &str, mut document: Value, text: &str, hint: Option<&str>, output: &Output) -> Result<()> {
+    let report = run.write_measurement(name, &document).and_then(|()| evenkeel::report::write_report(run));
     // Numbers that took minutes are shown even where they cannot be kept.
-    output.text(&table(&measurement))?;
-    let mut document = json!(measurement);
+    output.text(text)?;
     document["run"] = json!(run.dir());
     document["report"] = json!(report.as_ref().ok());
     output.document(&document)?;
-    if measurement.eigenvalues.iter().any(|eigenvalue| !eigenvalue.converged) {
-        output.note("hint: not all residuals met the tolerance: raise `--max-iterations`, or compute in `--dtype f64`");
-    }
+    hint.into_iter().for_each(|hint| output.note(hint));
     output.note(&format!("report  {}", report?.display()));
     Ok(())
+}
+
+fn batch_entropy(run: &Run, flags: &LayerProbe, output: &Output) -> Result<LayerMeasurement> {
+    // Words first, as for the Hessian.
+    let modes = [NormMode::Batch, NormMode::Running];
+    let mode = flags.norm_mode.as_deref().map(|word| words::norm_mode(word, &modes)).transpose()?;
+    let samples = flags.samples.as_deref().map(|word| words::whole("--samples", word, 2)).transpose()?;
+    let (experiment, step, checkpoint) = words::load(run, flags.step.as_deref(), flags.dtype.as_deref(), output)?;
+    let samples = samples.map_or_else(|| experiment.measured_samples(), |samples| samples as usize);
+    let usual = match experiment.config.measure.norm_mode {
+        NormMode::Running => NormMode::Running,
+        _ => NormMode::Batch,
+    };
+    experiment.measure_batch_entropy(&experiment.state_of(&checkpoint)?, step, samples, mode.unwrap_or(usual))
+}
+
+fn layer_table(found: &LayerMeasurement) -> String {
+    let mut text = format!(
+        "{} at step {}, {} samples, norm mode {}, {}\n",
+        found.title,
+        found.step,
+        grouped(found.samples),
+        found.norm_mode,
+        found.dtype
+    );
+    let width = found.layers.iter().map(|layer| layer.chars().count()).max().unwrap_or(0).max("layer".len());
+    text += &format!("  {:width$}", "layer");
+    found.columns.iter().for_each(|column| text += &format!("  {:>10}", column.name));
+    text.push('\n');
+    for (place, layer) in found.layers.iter().enumerate() {
+        text += &format!("  {layer:width$}");
+        for column in &found.columns {
+            let shown = match column.values.get(place) {
+                Some(value) if value.fract() == 0.0 && (0.0..1e15).contains(value) => grouped(*value as u64),
+                Some(value) if !value.is_nan() => number(*value),
+                _ => "-".into(),
+            };
+            text += &format!("  {shown:>10}");
+        }
+        text.push('\n');
+    }
+    text + &format!("{}, {}\n", found.summary, duration(found.seconds))
 }
 
 fn hessian(run: &Run, flags: &Hessian, common: &Common, output: &Output) -> Result<HessianMeasurement> {

@@ -82,8 +82,19 @@ fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> 
 /// What makes up the identity of a run cannot change under it.
 fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
     let (old, new) = (before.to_json(), after.to_json());
-    let fixed =
-        ["model", "norm", "activation", "loss", "dtype", "batch_size", "seed", "data", "batch_norm", "weight_norm"];
+    let fixed = [
+        "model",
+        "norm",
+        "activation",
+        "loss",
+        "dtype",
+        "batch_size",
+        "seed",
+        "data",
+        "batch_norm",
+        "weight_norm",
+        "batch_entropy",
+    ];
     for key in fixed {
         if old[key] != new[key] {
             return Err(Error::input(format!("{key} cannot change when a run is resumed"))

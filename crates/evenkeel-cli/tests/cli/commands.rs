@@ -1,6 +1,6 @@
 //! `models`, `data`, `measure`, `report` and `export`.
 
-use super::{Place, steady};
+use super::{Place, TINY, checkpoint, metrics, steady};
 use insta::assert_snapshot;
 use serde_json::Value;
 
@@ -75,6 +75,35 @@ fn measure_gives_the_numbers_of_training_again() {
     let measured = document(&place, "measure run hessian --json");
     assert_eq!(measured["eigenvalues"][0]["value"], summary["lambda_max"]);
     assert_eq!((measured["run"].as_str(), measured["step"].as_u64()), (Some("run"), Some(44)));
+}
+
+#[test]
+fn batch_entropy_is_trained_with_measured_and_goes_on_after_a_checkpoint_in_the_same_bits() {
+    let place = Place::new();
+    let trained = place.run(&format!("{TINY} --set batch_entropy.weight=0.1 --set batch_entropy.alpha=0.7 --out run"));
+    assert_eq!(trained.code, 0, "{}", trained.err);
+    let kept = ["batch-entropy-000000-batch-20.json", "batch-entropy-000044-batch-20.json"];
+    assert!(kept.iter().all(|name| place.path("run/measurements").join(name).is_file()));
+    let (before, record) = (checkpoint(&place.path("run"), "000044"), metrics(&place.path("run")));
+    std::fs::remove_dir_all(place.path("run/checkpoints/000044")).expect("a checkpoint");
+    assert_eq!(place.run("train --resume --out run").code, 0);
+    assert!(before == checkpoint(&place.path("run"), "000044") && record == metrics(&place.path("run")));
+    assert!(place.refused("train --resume --out run --set batch_entropy.weight=0.2").contains("batch_entropy"));
+
+    let said = place.run("measure run batch-entropy --samples 30");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let lines: Vec<String> = steady(&said.out).lines().map(str::to_string).collect();
+    assert_eq!(lines[0], "batch entropy (nats) at step 44, 30 samples, norm mode batch, f32");
+    assert_eq!(
+        lines[1].split_whitespace().collect::<Vec<_>>(),
+        ["layer", "entropy", "target", "units", "constant", "largest"]
+    );
+    assert_eq!(lines[2].split_whitespace().take(4).collect::<Vec<_>>(), ["act1", "#", "#", "16"]);
+    assert!(lines[3].starts_with("0 of 1 layers collapsed"), "{}", lines[3]);
+    let page = std::fs::read_to_string(place.path("run/report.html")).expect("a report");
+    assert!(page.contains("Batch entropy, layer by layer") && page.contains("plot-layers-batch-entropy"));
+    assert!(place.refused("measure run batch-entropy --samples 1").contains("at least 2"));
+    assert!(place.refused("measure run batch-entropy --norm-mode frozen").contains("one of batch, running"));
 }
 
 #[test]

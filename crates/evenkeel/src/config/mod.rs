@@ -47,7 +47,7 @@ pub use resolve::Override;
 pub use setting::Kind;
 pub use size::Size;
 pub use table::{
-    BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, KEYS, Key, MeasureConfig,
+    BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, KEYS, Key, MeasureConfig,
     NoiseInjectionConfig, OptimizerConfig, ScheduleConfig,
 };
 pub use write::reference;

@@ -259,6 +259,18 @@ settings! {
         epsilon: f64 = 1e-5, [above 0];
     }
 
+    /// Layerwise batch-entropy regularization: the loss times 1 + weight · mean over layers of (batch entropy − target)².
+    batch_entropy: BatchEntropyConfig {
+        /// Weight of the term, beta; 0: no such term.
+        weight | beta: f64 = 0.0, [at least 0];
+        /// The target that every layer starts from, in nats; it is learned.
+        alpha: f64 = 0.5;
+        /// No target is below this.
+        alpha_min: f64 = 0.2, [at least 0];
+        /// Hidden values that take part: outputs (of blocks where the network has blocks, else all), all, or names separated by commas, such as act1.
+        layers: String = String::from("outputs");
+    }
+
     /// Sharpness measured while training goes on: the largest eigenvalues of the Hessian of the loss.
     measure: MeasureConfig {
         /// Steps from one measurement to the next; 0: none on the way; left out: ten over the run where they are cheap, else none.

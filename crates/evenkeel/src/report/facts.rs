@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use serde_json::{Map, Value};
 
 use crate::Result;
-use crate::store::{Content, HessianMeasurement, Metrics, Run};
+use crate::store::{Content, HessianMeasurement, LayerMeasurement, Metrics, Run};
 
 /// Everything the page is made from.
 pub(super) struct Facts {
@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) metrics: Metrics,
     /// Measurements of the Hessian, by step, then mode, then samples.
     pub(super) hessians: Vec<HessianMeasurement>,
+    /// Measurements of layers, by probe, then step.
+    pub(super) layers: Vec<LayerMeasurement>,
     /// Measurements of other probes: name and content.
     pub(super) others: Vec<(String, Value)>,
     /// What could not be read, in words.
@@ -61,15 +63,17 @@ impl Facts {
                 lines.join(", ")
             ));
         }
-        let (mut hessians, mut others) = (Vec::new(), Vec::new());
+        let (mut hessians, mut layers, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for measurement in run.measurements()? {
             match measurement.content {
                 Content::Hessian(hessian) => hessians.push(hessian),
+                Content::Layers(found) => layers.push(found),
                 Content::Other(value) => others.push((measurement.name, value)),
                 Content::Broken(_) => left_out.push(format!("the measurement {} could not be read", measurement.name)),
             }
         }
         hessians.sort_by_key(|hessian| (hessian.step, group(hessian)));
+        layers.sort_by(|a, b| (&a.probe, a.step, a.samples).cmp(&(&b.probe, b.step, b.samples)));
         let summary = run.summary().unwrap_or_else(|_| {
             left_out.push("the summary could not be read".to_owned());
             None
@@ -104,6 +108,7 @@ impl Facts {
             config,
             metrics,
             hessians,
+            layers,
             others,
             left_out,
             ended,

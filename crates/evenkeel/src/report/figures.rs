@@ -20,6 +20,7 @@ pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
         figures.push(accuracy(facts)?);
     }
     figures.extend([sharpness(facts)?, step_size(facts)?]);
+    figures.extend(super::layers::figures(&facts.layers)?);
     Ok(figures)
 }
 
@@ -259,7 +260,7 @@ fn smooth(line: &Points) -> (Points, usize) {
     (smoothed.collect(), 2 * half + 1)
 }
 
-fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode: Mode) {
+pub(super) fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode: Mode) {
     if line.is_empty() {
         return;
     }
@@ -269,7 +270,7 @@ fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode
     plot.add_trace(trace.line(Line::new().color(color).width(width)).hover_template("%{y}"));
 }
 
-fn add_dashed(plot: &mut Plot, name: &str, line: &Points, color: Hue) {
+pub(super) fn add_dashed(plot: &mut Plot, name: &str, line: &Points, color: Hue) {
     if line.is_empty() {
         return;
     }

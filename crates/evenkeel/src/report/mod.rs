@@ -14,6 +14,7 @@
 
 mod facts;
 mod figures;
+mod layers;
 pub(crate) mod page;
 pub(crate) mod plot;
 mod reading;

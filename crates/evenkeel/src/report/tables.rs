@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::facts::Facts;
+use super::layers;
 use super::reading::ratio;
 use super::text::{duration, escape, integer, norm_mode, significant};
 use crate::store::HessianMeasurement;
@@ -15,7 +16,11 @@ const SHOWN: usize = 20_000;
 
 /// The numbers behind the figures, by table and column.
 pub(super) fn data(facts: &Facts) -> Value {
-    json!({ "metrics": metrics(facts), "measurements": measurements(facts) })
+    let mut tables = json!({ "metrics": metrics(facts), "measurements": measurements(facts) });
+    for (probe, table) in layers::data(&facts.layers) {
+        tables[probe] = table;
+    }
+    tables
 }
 
 fn metrics(facts: &Facts) -> Value {
@@ -58,7 +63,7 @@ fn measurements(facts: &Facts) -> Value {
 /// All measurements as HTML.
 pub(super) fn html(facts: &Facts) -> String {
     let mut html = String::new();
-    if facts.hessians.is_empty() && facts.others.is_empty() {
+    if facts.hessians.is_empty() && facts.layers.is_empty() && facts.others.is_empty() {
         return "<p class=\"empty\">The run has no measurements. <code>evenkeel measure RUN hessian</code> makes one, and \
                 <code>evenkeel report RUN</code> then shows it here.</p>"
             .to_owned();
@@ -66,6 +71,7 @@ pub(super) fn html(facts: &Facts) -> String {
     if !facts.hessians.is_empty() {
         html.push_str(&hessians(&facts.hessians));
     }
+    facts.layers.iter().for_each(|one| html.push_str(&layers::table(one)));
     for (name, value) in &facts.others {
         let probe = value.get("probe").and_then(Value::as_str).unwrap_or("unknown probe");
         let mut text = serde_json::to_string_pretty(value).unwrap_or_default();

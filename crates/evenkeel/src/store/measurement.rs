@@ -6,7 +6,7 @@ use std::io::ErrorKind as IoKind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Run, TEXT_LIMIT, files, number};
+use super::{LayerMeasurement, Run, TEXT_LIMIT, files, number};
 use crate::{Error, Result};
 
 /// The probe's name in the files of [`HessianMeasurement`].
@@ -91,6 +91,8 @@ pub struct Measurement {
 pub enum Content {
     /// The top of the Hessian's spectrum.
     Hessian(HessianMeasurement),
+    /// Numbers of each layer.
+    Layers(LayerMeasurement),
     /// Another probe's object.
     Other(Value),
     /// Something unreadable, with the reason.
@@ -150,6 +152,8 @@ impl Run {
         let value: Value = serde_json::from_str(&text).map_err(broken)?;
         if value.get("probe").and_then(Value::as_str) == Some(HESSIAN) {
             serde_json::from_value(value).map(Content::Hessian).map_err(broken)
+        } else if value.get("layers").is_some() && value.get("columns").is_some() {
+            serde_json::from_value(value).map(Content::Layers).map_err(broken)
         } else {
             Ok(Content::Other(value))
         }

@@ -5,7 +5,7 @@ use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use crate::batch::Batch;
-use crate::config::Config;
+use crate::config::{Config, NormMode};
 use crate::data::Batches;
 use crate::experiment::{Experiment, HessianProbe};
 use crate::network::Noise;
@@ -373,6 +373,7 @@ impl<'e> Session<'e> {
         // Measurements take memory of their own.
         self.trainer.release();
         self.evaluator.release();
+        self.measure_batch_entropy()?;
         let measured = self.experiment.measure_hessian_until(self.trainer.state(), self.progress.step, &probe, &stop);
         let measurement = match measured {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Err(self.interrupt()?),
@@ -389,6 +390,19 @@ impl<'e> Session<'e> {
         self.lambda_max = measurement.top().map(|top| top.value);
         observer.event(&Event::Measured(measurement));
         Ok(())
+    }
+
+    /// Where batch entropy is trained with, it is looked at, too.
+    fn measure_batch_entropy(&mut self) -> Result<()> {
+        if self.config().batch_entropy.weight == 0.0 {
+            return Ok(());
+        }
+        let (samples, step) = (self.experiment.measured_samples().max(2), self.progress.step);
+        let mode = match self.config().measure.norm_mode {
+            NormMode::Frozen => NormMode::Batch,
+            mode => mode,
+        };
+        self.run.write_layers(&self.experiment.measure_batch_entropy(&self.trainer.state(), step, samples, mode)?)
     }
 
     fn save(&mut self) -> Result<()> {
