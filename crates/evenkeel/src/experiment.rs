@@ -381,6 +381,10 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .detail("expected", false)
             .hint("leave `data.normalize` out, or use `--set loss=squared`"));
     }
+    let model = match config.input_noise.deviation {
+        deviation if deviation > 0.0 => Box::new(regularize::InputNoise { model, deviation }),
+        _ => model,
+    };
     let network = Network::with(model, &dataset.image_shape, precision, config.loss, norm)?;
     let network = match regularize::dropout_of(config) {
         Some(dropout) => network.with_dropout(dropout, config.dropout.layers)?,

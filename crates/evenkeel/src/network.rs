@@ -23,6 +23,7 @@ pub struct Network {
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
     labels: (Shape, DType),
+    batch_statistics: bool,
     flops: u64,
     couples_samples: bool,
 }
@@ -112,8 +113,18 @@ impl<'g> Trace<'g> {
 
     /// A mean loss with the terms of the network's objective.
     pub(crate) fn with_terms(&self, loss: Var<'g>) -> Result<Var<'g>> {
+        self.with_due_terms(loss, &|_| true)
+    }
+
+    /// A mean loss with those terms of the network's objective that are `due`, by their number. The others are traced all the same:
+    /// their parameters and buffers are there in every step.
+    pub(crate) fn with_due_terms(&self, loss: Var<'g>, due: &dyn Fn(usize) -> bool) -> Result<Var<'g>> {
         let _scope = self.cx.scope("objective");
-        let total = self.network.terms.iter().try_fold(loss, |loss, term| term.apply(self, loss))?;
+        let mut total = loss;
+        for (number, term) in self.network.terms.iter().enumerate() {
+            let with = term.apply(self, total)?;
+            total = if due(number) { with } else { total };
+        }
         self.cx.check()?;
         Ok(total)
     }
@@ -163,6 +174,7 @@ impl Network {
             parameters: vec![],
             buffers: vec![],
             labels: (Shape::default(), DType::I32),
+            batch_statistics: false,
             flops: 0,
             couples_samples: false,
         };
@@ -207,24 +219,31 @@ impl Network {
     /// Finds out which parameters and buffers there are, and what a sample costs.
     fn survey(&mut self) -> Result<()> {
         fits(self.loss, self.model.targets())?;
-        let (parameters, buffers, labels, flops, couples_samples) = {
+        let (parameters, buffers, labels, batch_statistics, flops, couples_samples) = {
             let graph = Graph::new();
             let trace = self.trace(&graph, Tracing::quiet(2, NormMode::Running))?;
             let flops = graph.function(&[("logits", trace.logits)])?.flops() / 2;
+            // What layers keep beside their parameters are statistics of batches; terms may keep other things.
+            let batch_statistics = !trace.cx.buffers().is_empty();
             trace.objective()?;
             let parameters = trace.cx.parameters().into_iter().map(|(info, _)| info).collect();
             let buffers = trace.cx.buffers().into_iter().map(|(info, ..)| info).collect();
             let labels = (Shape::from(&trace.labels.shape()[1..]), trace.labels.dtype());
-            (parameters, buffers, labels, flops, trace.cx.couples_samples())
+            (parameters, buffers, labels, batch_statistics, flops, trace.cx.couples_samples())
         };
         (self.parameters, self.buffers, self.labels) = (parameters, buffers, labels);
-        (self.flops, self.couples_samples) = (flops, couples_samples);
+        (self.batch_statistics, self.flops, self.couples_samples) = (batch_statistics, flops, couples_samples);
         Ok(())
     }
 
     /// Whether what training makes small has terms beside the mean of the samples' losses.
     pub fn has_terms(&self) -> bool {
         !self.terms.is_empty()
+    }
+
+    /// Which terms take part in a step.
+    pub(crate) fn due(&self, step: u64) -> Vec<bool> {
+        self.terms.iter().map(|term| term.due(step)).collect()
     }
 
     /// The parameters in order.
@@ -289,7 +308,7 @@ impl Network {
 
     /// Whether some layer takes statistics over the batch, so that norm modes make a difference.
     pub fn has_batch_statistics(&self) -> bool {
-        !self.buffers.is_empty()
+        self.batch_statistics
     }
 
     /// Whether samples of a batch depend on each other in this mode.

@@ -18,6 +18,12 @@ pub trait Term {
     /// # Errors
     /// When the term does not fit the network; the message names the layer.
     fn apply<'g>(&self, trace: &Trace<'g>, objective: Var<'g>) -> Result<Var<'g>>;
+
+    /// Whether the term takes part in a training step, counted from 0; a term that is dear may rest now and then. For each set of terms
+    /// that are due together a step is compiled when it is first taken. Outside of training every term takes part.
+    fn due(&self, _step: u64) -> bool {
+        true
+    }
 }
 
 /// The loss of each label from answers and what they are compared with.

@@ -299,6 +299,24 @@ fn the_defaults_are_written_in_a_fixed_order() {
     tolerance = 0.001
     max_iterations = 100
 
+    [geometric_complexity]
+    weight = 0.0
+    probes = 1
+    every = 1
+
+    [spectral]
+    weight = 0.0
+
+    [flatness]
+    weight = 0.0
+
+    [input_noise]
+    deviation = 0.0
+
+    [l2]
+    weight = 0.0
+    parameters = "*"
+
     [checkpoint]
     every_epochs = 1
     keep = 3

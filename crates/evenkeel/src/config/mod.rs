@@ -47,7 +47,8 @@ pub use resolve::Override;
 pub use setting::Kind;
 pub use size::Size;
 pub use table::{
-    BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, KEYS, Key, MeasureConfig,
-    NoiseInjectionConfig, OptimizerConfig, ScheduleConfig,
+    BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, FlatnessConfig,
+    GeometricComplexityConfig, InputNoiseConfig, KEYS, Key, L2Config, MeasureConfig, NoiseInjectionConfig,
+    OptimizerConfig, ScheduleConfig, SpectralConfig,
 };
 pub use write::reference;

@@ -289,6 +289,42 @@ settings! {
         max_iterations: usize = 100, [at least 1];
     }
 
+    /// Penalty on the geometric complexity of the batch: how much the logits vary with the inputs.
+    geometric_complexity: GeometricComplexityConfig {
+        /// What it is multiplied by; 0: no penalty.
+        weight: f64 = 0.0, [at least 0];
+        /// Random directions it is estimated along in each step; 0: exactly, along every output.
+        probes: usize = 1;
+        /// Only every so-manieth step has the penalty, then so many times as strong.
+        every: usize = 1, [at least 1];
+    }
+
+    /// Penalty on the largest singular values of linear and convolution layers.
+    spectral: SpectralConfig {
+        /// Half of it multiplies the sum of their squares; 0: no penalty.
+        weight: f64 = 0.0, [at least 0];
+    }
+
+    /// Penalty on the squared length of the loss gradient.
+    flatness: FlatnessConfig {
+        /// What it is multiplied by; 0: no penalty.
+        weight: f64 = 0.0, [at least 0];
+    }
+
+    /// Normal noise on the inputs in training.
+    input_noise: InputNoiseConfig {
+        /// Its standard deviation, in units of the inputs that the network sees; 0: none.
+        deviation: f64 = 0.0, [at least 0];
+    }
+
+    /// Penalty on the squares of parameters, as part of the objective; the optimizer's weight_decay is not.
+    l2: L2Config {
+        /// Half of it multiplies the sum of their squares; 0: no penalty.
+        weight: f64 = 0.0, [at least 0];
+        /// Which parameters: patterns of paths with * for any text, and commas between them.
+        parameters: String = String::from("*");
+    }
+
     /// What is kept on disk to resume from.
     checkpoint: CheckpointConfig {
         /// Epochs from one checkpoint to the next.

@@ -108,6 +108,19 @@ pub struct Tap<'g> {
     pub value: Var<'g>,
 }
 
+/// What a linear or convolution layer does to its input before it adds a bias.
+#[derive(Clone, Debug)]
+pub struct LinearMap<'g> {
+    /// Where the layer is, e.g. `layer1.0.conv1`.
+    pub path: String,
+    /// What goes in: rows `[M, in]`, or `[N, H, W, C]` of a convolution.
+    pub input: Var<'g>,
+    /// What it is multiplied by: `[in, out]`, or `[kh, kw, C, C']` of a convolution.
+    pub weight: Var<'g>,
+    /// What comes out.
+    pub output: Var<'g>,
+}
+
 /// What a network computes with in place of its parameters, e.g. the same with noise; derivatives are still taken by the parameters.
 pub trait Perturbation {
     /// What takes the place of the parameter that is asked for as number `index`, counted from 0.
@@ -184,6 +197,7 @@ pub struct Context<'g> {
     dropout_sites: RefCell<Vec<DropoutSite<'g>>>,
     /// Dropout of hidden values: how, and the paths of the values that have it.
     hidden_dropout: Option<(Dropout, &'g [String])>,
+    linear_maps: RefCell<Vec<LinearMap<'g>>>,
     losses: RefCell<Vec<Var<'g>>>,
     /// Set while a network is traced again beside its first time: what it makes known is known already.
     again: Cell<bool>,
@@ -215,6 +229,7 @@ impl<'g> Context<'g> {
             standardized: RefCell::default(),
             dropout_sites: RefCell::default(),
             hidden_dropout: None,
+            linear_maps: RefCell::default(),
             losses: RefCell::default(),
             again: Cell::new(false),
             made_weights: RefCell::default(),
@@ -419,6 +434,19 @@ impl<'g> Context<'g> {
     /// The places where values are dropped, in the order of tracing.
     pub fn dropout_sites(&self) -> Vec<DropoutSite<'g>> {
         self.dropout_sites.borrow().clone()
+    }
+
+    /// Makes the linear map of the current layer known; returns what comes out.
+    pub(crate) fn record_linear_map(&self, input: Var<'g>, weight: Var<'g>, output: Var<'g>) -> Var<'g> {
+        if !self.again.get() {
+            self.linear_maps.borrow_mut().push(LinearMap { path: self.place(), input, weight, output });
+        }
+        output
+    }
+
+    /// The linear maps of linear and convolution layers, in the order of tracing.
+    pub fn linear_maps(&self) -> Vec<LinearMap<'g>> {
+        self.linear_maps.borrow().clone()
     }
 
     /// Adds a part of each sample's loss that the network itself knows, `[N]`, such as the divergence of a latent variable from its

@@ -58,7 +58,7 @@ impl<'g> Context<'g> {
         let x = if x.shape().len() > 2 { x.flatten() } else { x };
         let inputs = x.shape().last().copied().unwrap_or(0);
         let layer = Affine { shape: [inputs, out].into(), fan_in: inputs, fan_out: out, last, biased };
-        self.affine(layer, |weight| x.matmul(weight))
+        self.affine(layer, |weight| self.record_linear_map(x, weight, x.matmul(weight)))
     }
 
     fn convolution(
@@ -74,7 +74,7 @@ impl<'g> Context<'g> {
         let area = kernel * kernel;
         let shape = [kernel, kernel, inputs, out].into();
         let layer = Affine { shape, fan_in: inputs * area, fan_out: out * area, last: false, biased };
-        self.affine(layer, |weight| x.conv(weight, [stride; 2], [[padding; 2]; 2]))
+        self.affine(layer, |weight| self.record_linear_map(x, weight, x.conv(weight, [stride; 2], [[padding; 2]; 2])))
     }
 }
 

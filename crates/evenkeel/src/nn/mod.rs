@@ -10,6 +10,7 @@ mod context;
 mod dropout;
 mod embedding;
 mod linear;
+mod noise;
 mod recurrent;
 mod weight;
 
@@ -19,7 +20,9 @@ pub use affine::Affine;
 pub(crate) use affine::{Adapt, Adapting, AffineLayer, rounding};
 pub use attention::attention;
 pub(crate) use context::Standardized;
-pub use context::{BatchStatistic, BufferInfo, Context, Initial, NormSettings, ParameterInfo, Perturbation, Tap};
+pub use context::{
+    BatchStatistic, BufferInfo, Context, Initial, LinearMap, NormSettings, ParameterInfo, Perturbation, Tap,
+};
 pub use dropout::{Dropout, DropoutSite};
 
 use evenkeel_graph::Var;

@@ -18,7 +18,8 @@ pub struct Trainer<'n> {
     network: &'n Network,
     how: TrainerOptions,
     batch: usize,
-    runner: Runner,
+    /// The program of a step with all terms of the objective, then those of steps in which some of them rest.
+    programs: Vec<Step>,
     outputs: Vec<Tensor>,
     slots: Vec<Slot>,
     noise: Noise,
@@ -47,6 +48,12 @@ impl TrainerOptions {
     pub fn perturbed(self, perturbation: impl Perturbation + 'static) -> Self {
         TrainerOptions { perturbation: Some(Rc::new(perturbation)), ..self }
     }
+}
+
+/// The program of those steps in which the same terms of the objective are due.
+struct Step {
+    due: Vec<bool>,
+    runner: Runner,
 }
 
 /// Something that the optimiser keeps for a parameter.
@@ -95,9 +102,11 @@ impl<'n> Trainer<'n> {
     /// As [`Trainer::new`], and when a memory limit cannot be kept.
     pub fn with(network: &'n Network, how: TrainerOptions, batch: usize, state: State) -> Result<Self> {
         let slots = slots(network, &*how.optimizer);
-        let runner = program(network, &how, batch, Purpose::Train)?;
+        let due = vec![true; network.due(0).len()];
+        let runner = program(network, &how, batch, &due, Purpose::Train)?;
         let outputs = runner.new_outputs();
-        let mut trainer = Trainer { network, how, batch, runner, outputs, slots, noise: Noise::default() };
+        let programs = vec![Step { due, runner }];
+        let mut trainer = Trainer { network, how, batch, programs, outputs, slots, noise: Noise::default() };
         trainer.set_state(state, None)?;
         Ok(trainer)
     }
@@ -114,8 +123,10 @@ impl<'n> Trainer<'n> {
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
         let numbers = self.numbers(self.noise, learning_rate);
         let feed = Feed { scalars: &numbers, ..Feed::of(batch) };
-        self.runner.set_noise(self.noise);
-        self.runner.run(&feed, &mut self.outputs)?;
+        let place = self.program_of(self.network.due(self.noise.step))?;
+        let runner = &mut self.programs[place].runner;
+        runner.set_noise(self.noise);
+        runner.run(&feed, &mut self.outputs)?;
         self.noise.step = self.noise.step.wrapping_add(1);
         let number = |index: usize| self.outputs[index].item().unwrap_or(f64::NAN);
         Ok(StepResult {
@@ -124,6 +135,16 @@ impl<'n> Trainer<'n> {
             accuracy: self.network.accuracy(number(2), batch.len()),
             gradient_norm: number(3),
         })
+    }
+
+    /// The place of the program with these terms; compiled when it is first asked for.
+    fn program_of(&mut self, due: Vec<bool>) -> Result<usize> {
+        if let Some(place) = self.programs.iter().position(|step| step.due == due) {
+            return Ok(place);
+        }
+        let runner = program(self.network, &self.how, self.batch, &due, Purpose::Train)?;
+        self.programs.push(Step { due, runner });
+        Ok(self.programs.len() - 1)
     }
 
     /// What a step is given beside its batch, in the order of tracing.
@@ -197,7 +218,7 @@ impl<'n> Trainer<'n> {
 
     /// Bytes that a step takes beside parameters, what the optimiser keeps, and buffers.
     pub fn arena_bytes(&self) -> usize {
-        self.runner.arena_bytes()
+        self.programs.iter().map(|step| step.runner.arena_bytes()).sum()
     }
 
     /// Bytes of what the optimiser keeps.
@@ -207,23 +228,28 @@ impl<'n> Trainer<'n> {
 
     /// Gives back the memory of a step until the next one.
     pub(super) fn release(&mut self) {
-        self.runner.release();
+        self.programs.iter_mut().for_each(|step| step.runner.release());
     }
 
     /// Floating-point operations that a step makes a second time to keep a memory limit.
     pub(super) fn again_flops(&self) -> u64 {
         let again = |pass: &Pass| matches!(pass, Pass::Again(_));
-        self.runner.steps().iter().filter(|step| again(&step.pass)).map(|step| step.flops).sum()
+        self.whole().steps().iter().filter(|step| again(&step.pass)).map(|step| step.flops).sum()
     }
 
     /// What a step does, part by part.
     pub(super) fn steps(&self) -> Vec<Work> {
-        self.runner.steps().into_iter().map(Work::from).collect()
+        self.whole().steps().into_iter().map(Work::from).collect()
     }
 
-    /// The program of a step, and its outputs with the state in them.
-    pub(crate) fn into_program(self) -> (Runner, Vec<Tensor>) {
-        (self.runner, self.outputs)
+    /// The program of a step with all terms of the objective.
+    fn whole(&self) -> &Runner {
+        &self.programs[0].runner
+    }
+
+    /// The program of a step with all terms, and its outputs with the state in them.
+    pub(crate) fn into_program(mut self) -> (Runner, Vec<Tensor>) {
+        (self.programs.swap_remove(0).runner, self.outputs)
     }
 
     /// Where the numbers of the step that was taken last, on this batch, first stop being finite. Cost: a step without
@@ -232,8 +258,9 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn diagnose(&self, batch: &Batch) -> Result<Option<NonFinite>> {
-        let mut runner = program(self.network, &self.how, self.batch, Purpose::Inspect)?;
         let taken = Noise { step: self.noise.step.wrapping_sub(1), ..self.noise };
+        let due = self.network.due(taken.step);
+        let mut runner = program(self.network, &self.how, self.batch, &due, Purpose::Inspect)?;
         runner.set_noise(taken);
         let numbers = self.numbers(taken, 0.0);
         let feed =
@@ -283,13 +310,13 @@ enum Purpose {
 }
 
 /// Builds the step.
-fn program(network: &Network, how: &TrainerOptions, batch: usize, purpose: Purpose) -> Result<Runner> {
+fn program(network: &Network, how: &TrainerOptions, batch: usize, due: &[bool], purpose: Purpose) -> Result<Runner> {
     let graph = Graph::new();
     let perturbation = how.perturbation.as_deref();
     let traced =
         network.trace(&graph, Tracing { noisy: true, perturbation, ..Tracing::quiet(batch, NormMode::Batch) })?;
     let loss = traced.losses.mean_all();
-    let objective = traced.with_terms(loss)?;
+    let objective = traced.with_due_terms(loss, &|term| due.get(term).is_none_or(|due| *due))?;
     let variables = traced.parameters();
     let gradient = graph.vjp(&[objective], &variables, None)?;
     let norm = gradient_norm(&gradient).unwrap_or_else(|| loss.like(0.0));
