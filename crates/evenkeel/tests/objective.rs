@@ -231,3 +231,20 @@ fn a_probe_shows_hidden_values_and_fit_takes_the_steps_of_a_trainer() {
     let error = study::fit(&mut trainer, &batch(), &too_large, |_, _, _| Ok(ControlFlow::Continue(()))).unwrap_err();
     assert!(error.to_string().contains("1 to 6"), "{error}");
 }
+
+#[test]
+fn a_clipped_gradient_keeps_its_direction_and_a_short_one_its_length() {
+    let network = network();
+    let state = network.initial_state(Initialization::He, 6);
+    let sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+    let (_, gradient) =
+        Curvature::new(&network, NormMode::Running, batch(), state.clone()).unwrap().gradient().unwrap();
+    let norm = gradient.iter().map(|value| value * value).sum::<f64>().sqrt();
+    for (clip, factor) in [(0.25 * norm, 0.25), (4.0 * norm, 1.0)] {
+        let mut trainer = Trainer::with(&network, TrainerOptions::new(sgd).clipped(clip), 6, state.clone()).unwrap();
+        assert!((trainer.step(&batch(), 0.1).unwrap().gradient_norm - norm).abs() < 1e-12);
+        let wanted: Vec<f64> =
+            flat(&state.parameters).iter().zip(&gradient).map(|(p, g)| p - 0.1 * factor * g).collect();
+        close(&flat(trainer.parameters()), &wanted, 1e-12);
+    }
+}

@@ -46,6 +46,7 @@ pub mod statistics;
 mod verdict;
 
 mod paper_10_geometric_complexity;
+mod paper_11_gradinit;
 mod paper_14_weight_normalization;
 
 pub use check::{Check, Numbers, Relation};
@@ -57,7 +58,8 @@ pub use results::{Found, Results};
 pub use setting::{Scale, Setting, Watch};
 pub use verdict::Verdict;
 
-static PAPERS: &[&Paper] = &[&paper_10_geometric_complexity::PAPER, &paper_14_weight_normalization::PAPER];
+static PAPERS: &[&Paper] =
+    &[&paper_10_geometric_complexity::PAPER, &paper_11_gradinit::PAPER, &paper_14_weight_normalization::PAPER];
 
 /// Every paper with claims, by number.
 pub fn papers() -> &'static [&'static Paper] {

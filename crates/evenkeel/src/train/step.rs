@@ -32,6 +32,8 @@ pub struct TrainerOptions {
     pub optimizer: Rc<dyn Optimizer>,
     /// Where the gradient is taken, if not at the parameters themselves.
     pub perturbation: Option<Rc<dyn Perturbation>>,
+    /// The longest gradient that the optimiser is shown: a longer one is shortened to it, over all parameters together.
+    pub clip: Option<f64>,
     /// What a step may take with its state and its batch: what does not fit is computed again in the backward pass, which may change
     /// the last bits of sums.
     pub(crate) memory_limit: Option<MemoryLimit>,
@@ -40,13 +42,19 @@ pub struct TrainerOptions {
 impl TrainerOptions {
     /// Steps by this rule, along the gradient at the parameters.
     pub fn new(optimizer: impl Optimizer + 'static) -> Self {
-        TrainerOptions { optimizer: Rc::new(optimizer), perturbation: None, memory_limit: None }
+        TrainerOptions { optimizer: Rc::new(optimizer), perturbation: None, clip: None, memory_limit: None }
     }
 
     /// The same with the gradient taken at other values than the parameters.
     #[must_use]
     pub fn perturbed(self, perturbation: impl Perturbation + 'static) -> Self {
         TrainerOptions { perturbation: Some(Rc::new(perturbation)), ..self }
+    }
+
+    /// The same with gradients of at most this Euclidean norm, see [`TrainerOptions::clip`].
+    #[must_use]
+    pub fn clipped(self, norm: f64) -> Self {
+        TrainerOptions { clip: Some(norm), ..self }
     }
 }
 
@@ -334,6 +342,10 @@ fn program(network: &Network, how: &TrainerOptions, batch: usize, due: &[bool], 
     // Infinity times zero is NaN, and nothing equals NaN: true only where both numbers are finite.
     let sum = objective + norm;
     let finite = (sum * 0.0).equal(sum.like(0.0));
+    let shortened = how.clip.map(|clip| {
+        let clip = norm.like(clip);
+        norm.greater(clip).select(clip / norm, norm.like(1.0))
+    });
     // Parameters, then what the optimiser keeps, then buffers: each is overwritten by what it becomes.
     let mut parameters = Vec::new();
     let mut kept = Vec::new();
@@ -342,6 +354,7 @@ fn program(network: &Network, how: &TrainerOptions, batch: usize, due: &[bool], 
             how.optimizer.slots(&info.path).iter().map(|slot| format!("{slot}/{}", info.path)).collect();
         let state: Vec<Var<'_>> = names.iter().map(|name| graph.input(name, &info.shape, dtype)).collect();
         let _scope = graph.scope("update");
+        let gradient = shortened.map_or(gradient, |factor| gradient * factor);
         let at = Update { path: &info.path, parameter, gradient, state: state.clone(), rate, numbers: numbers.clone() };
         let (new, moved) = how.optimizer.update(&at);
         parameters.push((format!("param/{}", info.path), finite.select(new, parameter)));
