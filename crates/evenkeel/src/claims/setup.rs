@@ -2,11 +2,12 @@
 
 use super::Setting;
 use crate::data::{Dataset, LoadOptions};
+use crate::nn::Context;
 use crate::optim::Optimizer;
 use crate::study::{self, Fit};
 use crate::train::{StepResult, Trainer};
 use crate::{Batch, Error, Network, Result, State};
-use evenkeel_graph::{DType, Tensor};
+use evenkeel_graph::{DType, Tensor, Var};
 use std::ops::ControlFlow;
 
 /// Samples in f32: to train on, and to test on.
@@ -115,6 +116,14 @@ fn halved(batch: &Batch) -> Result<Batch> {
     }
     let inputs = Tensor::new([count, low, narrow, channels], pixels).ok_or_else(wrong)?;
     Ok(Batch { inputs, labels: batch.labels.clone() })
+}
+
+/// A network that is written as a closure.
+pub(super) fn model<F>(forward: F) -> F
+where
+    F: for<'g> Fn(&Context<'g>, Var<'g>) -> Var<'g>,
+{
+    forward
 }
 
 /// What a training left.
