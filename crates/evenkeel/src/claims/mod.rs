@@ -46,6 +46,7 @@ pub mod statistics;
 mod verdict;
 
 mod paper_03_batch_normalization;
+mod paper_07_weight_rescaling;
 mod paper_10_geometric_complexity;
 mod paper_14_weight_normalization;
 
@@ -60,6 +61,7 @@ pub use verdict::Verdict;
 
 static PAPERS: &[&Paper] = &[
     &paper_03_batch_normalization::PAPER,
+    &paper_07_weight_rescaling::PAPER,
     &paper_10_geometric_complexity::PAPER,
     &paper_14_weight_normalization::PAPER,
 ];
