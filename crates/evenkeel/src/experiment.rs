@@ -156,7 +156,7 @@ impl Experiment {
         let names = optimizer_names(&self.network, &*optimizer);
         let infos = self.network.parameters().iter();
         let shapes = infos.flat_map(|info| optimizer.slots(&info.path).iter().map(|_| &info.shape));
-        pick(&checkpoint.optimizer, names.iter().zip(shapes), self.network.dtype(), "number of the optimizer")
+        pick(&checkpoint.optimizer, names.iter().zip(shapes), self.network.dtype(), "optimizer tensor")
     }
 
     /// A checkpoint's tensors by name; `optimizer` as [`Experiment::optimizer_state_of`] gives it.

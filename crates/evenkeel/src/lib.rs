@@ -27,6 +27,7 @@ pub mod data;
 mod error;
 pub mod experiment;
 pub mod init;
+pub mod landscape;
 pub mod models;
 mod network;
 pub mod nn;

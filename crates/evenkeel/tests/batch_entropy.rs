@@ -1,4 +1,5 @@
 //! Batch entropy and its term against closed forms, in f64.
+#![allow(clippy::unwrap_used)]
 
 use evenkeel::config::{Initialization, Loss, NormMode};
 use evenkeel::curvature::Curvature;

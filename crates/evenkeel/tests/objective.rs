@@ -1,4 +1,5 @@
 //! Terms of the objective, perturbed parameters, optimisers and probes, on networks small enough to know the answers.
+#![allow(clippy::unwrap_used)]
 
 use evenkeel::config::{Initialization, Loss, NormMode};
 use evenkeel::curvature::{Curvature, Product};

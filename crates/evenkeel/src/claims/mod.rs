@@ -45,6 +45,8 @@ mod setup;
 pub mod statistics;
 mod verdict;
 
+mod paper_03_batch_normalization;
+mod paper_07_weight_rescaling;
 mod paper_10_geometric_complexity;
 mod paper_11_gradinit;
 mod paper_14_weight_normalization;
@@ -58,8 +60,13 @@ pub use results::{Found, Results};
 pub use setting::{Scale, Setting, Watch};
 pub use verdict::Verdict;
 
-static PAPERS: &[&Paper] =
-    &[&paper_10_geometric_complexity::PAPER, &paper_11_gradinit::PAPER, &paper_14_weight_normalization::PAPER];
+static PAPERS: &[&Paper] = &[
+    &paper_03_batch_normalization::PAPER,
+    &paper_07_weight_rescaling::PAPER,
+    &paper_10_geometric_complexity::PAPER,
+    &paper_11_gradinit::PAPER,
+    &paper_14_weight_normalization::PAPER,
+];
 
 /// Every paper with claims, by number.
 pub fn papers() -> &'static [&'static Paper] {

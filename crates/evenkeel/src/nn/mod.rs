@@ -9,6 +9,7 @@ mod attention;
 mod context;
 mod dropout;
 mod embedding;
+mod group_noise;
 mod linear;
 mod noise;
 mod recurrent;
@@ -24,6 +25,7 @@ pub use context::{
     BatchStatistic, BufferInfo, Context, Initial, LinearMap, NormSettings, ParameterInfo, Perturbation, Tap,
 };
 pub use dropout::{Dropout, DropoutSite};
+pub use group_noise::GroupNoise;
 
 use evenkeel_graph::Var;
 

@@ -39,6 +39,15 @@ pub enum Deviation {
     Population,
 }
 
+impl Deviation {
+    pub(super) fn scale(self) -> Scale {
+        match self {
+            Deviation::Sample => Scale::SampleDeviation,
+            Deviation::Population => Scale::Deviation,
+        }
+    }
+}
+
 /// What is kept of the statistics over the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kept {
@@ -80,10 +89,7 @@ impl<'g> Context<'g> {
     /// Source: Gunawan, Yin, Zhang 2022, arXiv 2207.01972, and the authors' code.
     pub fn improved_group_norm(&self, name: &str, x: Var<'g>, choices: ImprovedGroup) -> Var<'g> {
         let _scope = self.scope(name);
-        let scale = match choices.deviation {
-            Deviation::Sample => Scale::SampleDeviation,
-            Deviation::Population => Scale::Deviation,
-        };
+        let scale = choices.deviation.scale();
         let groups = Standardization {
             over: self.grouped("improved group normalization", x, choices.groups),
             centered: true,

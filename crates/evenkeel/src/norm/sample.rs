@@ -1,5 +1,6 @@
 //! Layers that look at one sample alone: every norm mode computes the same.
 
+use super::Deviation;
 use super::standardize::{Over, Scale, Standardization};
 use crate::Error;
 use crate::nn::Context;
@@ -47,9 +48,14 @@ impl<'g> Context<'g> {
     ///
     /// Source: Wu, He 2018, arXiv 1803.08494, section 3.
     pub fn group_norm(&self, name: &str, x: Var<'g>, groups: Option<usize>) -> Var<'g> {
+        self.group_norm_by(name, x, groups, Deviation::Population)
+    }
+
+    /// [`Context::group_norm`] that divides by the deviation of choice.
+    pub fn group_norm_by(&self, name: &str, x: Var<'g>, groups: Option<usize>, deviation: Deviation) -> Var<'g> {
         let _scope = self.scope(name);
         let over = self.grouped("group normalization", x, groups);
-        self.by_sample(x, Standardization { over, centered: true, scale: Scale::Deviation }, true)
+        self.by_sample(x, Standardization { over, centered: true, scale: deviation.scale() }, true)
     }
 
     /// Instance normalization: each channel of each sample is standardized over its positions, then scaled and shifted.

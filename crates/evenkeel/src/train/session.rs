@@ -207,8 +207,8 @@ impl<'e> Session<'e> {
                         .detail("expected", format!("at least {}", step.div_ceil(steps_per_epoch)))
                         .detail("got", config.epochs));
                 }
-                let optimizer = experiment.optimizer_state_of(&checkpoint)?;
-                trainer.set_state(experiment.state_of(&checkpoint)?, Some(optimizer))?;
+                let state = experiment.state_of(&checkpoint)?;
+                trainer.set_state(state, Some(experiment.optimizer_state_of(&checkpoint)?))?;
             }
             metrics.truncate_after(progress.step)?;
             crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
