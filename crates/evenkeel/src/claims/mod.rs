@@ -47,6 +47,7 @@ mod verdict;
 
 mod paper_03_batch_normalization;
 mod paper_07_weight_rescaling;
+mod paper_08_improved_group_norm;
 mod paper_10_geometric_complexity;
 mod paper_11_gradinit;
 mod paper_14_weight_normalization;
@@ -63,6 +64,7 @@ pub use verdict::Verdict;
 static PAPERS: &[&Paper] = &[
     &paper_03_batch_normalization::PAPER,
     &paper_07_weight_rescaling::PAPER,
+    &paper_08_improved_group_norm::PAPER,
     &paper_10_geometric_complexity::PAPER,
     &paper_11_gradinit::PAPER,
     &paper_14_weight_normalization::PAPER,
