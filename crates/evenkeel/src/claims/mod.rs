@@ -49,6 +49,10 @@ mod paper_03_batch_normalization;
 mod paper_07_weight_rescaling;
 mod paper_10_geometric_complexity;
 mod paper_14_weight_normalization;
+mod paper_19_batch_entropy;
+mod paper_19_elsewhere;
+mod paper_19_surface;
+mod paper_19_training;
 
 pub use check::{Check, Numbers, Relation};
 pub use claim::{Chosen, Claim, Paper, select};
@@ -64,6 +68,7 @@ static PAPERS: &[&Paper] = &[
     &paper_07_weight_rescaling::PAPER,
     &paper_10_geometric_complexity::PAPER,
     &paper_14_weight_normalization::PAPER,
+    &paper_19_batch_entropy::PAPER,
 ];
 
 /// Every paper with claims, by number.
