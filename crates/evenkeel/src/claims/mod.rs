@@ -51,6 +51,10 @@ mod paper_08_improved_group_norm;
 mod paper_10_geometric_complexity;
 mod paper_11_gradinit;
 mod paper_14_weight_normalization;
+mod paper_19_batch_entropy;
+mod paper_19_elsewhere;
+mod paper_19_surface;
+mod paper_19_training;
 
 pub use check::{Check, Numbers, Relation};
 pub use claim::{Chosen, Claim, Paper, select};
@@ -68,6 +72,7 @@ static PAPERS: &[&Paper] = &[
     &paper_10_geometric_complexity::PAPER,
     &paper_11_gradinit::PAPER,
     &paper_14_weight_normalization::PAPER,
+    &paper_19_batch_entropy::PAPER,
 ];
 
 /// Every paper with claims, by number.
