@@ -118,6 +118,27 @@ pub(crate) enum Probe {
     Hessian(Hessian),
     /// The batch entropy of every layer: how much of the samples it still tells apart
     BatchEntropy(LayerProbe),
+    /// How much the logits vary with the inputs: the mean squared Jacobian over the chosen samples
+    GeometricComplexity(GeometricComplexity),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GeometricComplexity {
+    /// Random directions to estimate it along [default: exactly, along every output]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) probes: Option<String>,
+    /// Statistics of normalization layers: running, or batch with probes
+    #[arg(long, value_name = "MODE", default_value = "running")]
+    pub(crate) norm_mode: String,
+    /// The first N training samples [default: the run's measure.samples]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) samples: Option<String>,
+    /// The checkpoint of this step [default: the newest]
+    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    pub(crate) step: Option<String>,
+    /// Compute in f32 or f64 [default: the run's dtype]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) dtype: Option<String>,
 }
 
 /// Of a probe that looks at hidden values.

@@ -1,6 +1,6 @@
 //! `evenkeel measure RUN PROBE`.
 
-use super::words;
+use super::{complexity, words};
 use crate::arguments::{Common, Hessian, LayerProbe, Measure, Probe};
 use crate::output::{Output, duration, grouped, number};
 use evenkeel::config::NormMode;
@@ -23,6 +23,10 @@ pub(crate) fn run(flags: &Measure, common: &Common, output: &Output) -> Result<(
         Probe::BatchEntropy(probe) => {
             let found = batch_entropy(&run, probe, output)?;
             keep(&run, &found.name(), json!(found), &layer_table(&found), None, output)
+        }
+        Probe::GeometricComplexity(probe) => {
+            let found = complexity::measure(&run, probe, common, output)?;
+            keep(&run, &found.name, found.document, &found.text, found.warning.as_deref(), output)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod bench;
+mod complexity;
 pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod measure;

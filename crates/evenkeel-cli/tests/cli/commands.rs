@@ -107,6 +107,28 @@ fn batch_entropy_is_trained_with_measured_and_goes_on_after_a_checkpoint_in_the_
 }
 
 #[test]
+fn measure_tells_geometric_complexity_exactly_and_by_probes_and_keeps_it() {
+    let place = Place::with_run();
+    let exact = document(&place, "measure run geometric-complexity --samples 30 --json");
+    assert_eq!(
+        (exact["samples"].as_u64(), exact["norm_mode"].as_str(), exact["outputs"].as_u64()),
+        (Some(30), Some("running"), Some(10))
+    );
+    let probed = document(&place, "measure run geometric-complexity --samples 30 --probes 400 --json");
+    let ratio = probed["mean"].as_f64().unwrap_or(0.0) / exact["mean"].as_f64().unwrap_or(f64::NAN);
+    assert!((ratio - 1.0).abs() < 0.1, "{ratio}");
+    assert!(place.path("run/measurements/geometric-complexity-000044-running-30.json").is_file());
+    assert!(place.path("run/measurements/geometric-complexity-000044-running-30-400.json").is_file());
+    let said = place.run("measure run geometric-complexity --samples 30");
+    assert!(
+        said.out.starts_with("geometric complexity at step 44, 30 training samples, norm mode running, exact\n"),
+        "{}",
+        said.out
+    );
+    assert!(place.refused("measure run geometric-complexity --probes 0").contains("--probes cannot be '0'"));
+}
+
+#[test]
 fn flags_of_a_measurement_out_of_range_are_refused() {
     let place = Place::with_run();
     assert_snapshot!(place.refused("measure run hessian --norm-mode bach"), @r"

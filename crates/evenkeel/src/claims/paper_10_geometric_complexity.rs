@@ -31,7 +31,7 @@ pub(super) static PAPER: Paper = Paper {
             recipe: "digits, 64-100-100-10 ReLU, He weights, SGD 0.1, batch 64, 1500 steps; weight decay 0, 1e-3, 5e-3, 1e-2",
             wanted: "strictly decreasing; at 1e-2 at most 0.35 of none; never above the product of squared Frobenius norms",
             seeds: 3,
-            seconds: 8,
+            seconds: 4,
             run: penalties::parameter_norm,
         },
         Claim {
@@ -41,7 +41,7 @@ pub(super) static PAPER: Paper = Paper {
             wanted: "strictly decreasing; at 1e-2 at most 0.8 and at 0.1 at most 0.55 of none; test accuracy at most 1 and 3 points lower; \
                      never above min(d, k) times the product of s_max²",
             seeds: 3,
-            seconds: 15,
+            seconds: 6,
             run: penalties::spectral_norm,
         },
         Claim {
@@ -51,7 +51,7 @@ pub(super) static PAPER: Paper = Paper {
                      steps); the transfer inequality on 200 random networks in f64",
             wanted: "strictly decreasing at both losses; at 0.1 at most 0.88 of none; ‖∂f/∂θ‖² at least what the inequality says",
             seeds: 3,
-            seconds: 15,
+            seconds: 3,
             run: penalties::flatness,
         },
         Claim {
@@ -60,7 +60,7 @@ pub(super) static PAPER: Paper = Paper {
             recipe: "digits, 64-100-100-10 ReLU, SGD 0.2, until the training loss is below 0.05; batch 8, 32, 128, 1000",
             wanted: "batch 8 at most 0.85 of batch 128",
             seeds: 3,
-            seconds: 10,
+            seconds: 3,
             run: implicit::batch_size,
         },
         Claim {
@@ -69,7 +69,7 @@ pub(super) static PAPER: Paper = Paper {
             recipe: "digits, 64-100-100-10 ReLU, SGD with batch 8, until the training loss is below 0.02; rates 0.02, 0.05, 0.1, 0.2, 0.3",
             wanted: "rate 0.2 at most 0.85 of rate 0.02",
             seeds: 4,
-            seconds: 20,
+            seconds: 4,
             run: implicit::learning_rate,
         },
         Claim {
@@ -78,7 +78,7 @@ pub(super) static PAPER: Paper = Paper {
             recipe: "digits, 64-100-100-10 ReLU, He weights, SGD 0.1, batch 64, 1500 steps; input noise 0, 0.1, 0.2, 0.4",
             wanted: "strictly decreasing; at 0.4 at most 0.4 of none",
             seeds: 3,
-            seconds: 10,
+            seconds: 4,
             run: penalties::input_noise,
         },
         Claim {
@@ -98,7 +98,7 @@ pub(super) static PAPER: Paper = Paper {
                      20, 3000 steps; h from 4 to 512",
             wanted: "test loss and geometric complexity both peak at h from 4 to 12; rank correlation over h ≥ 6 at least 0.9",
             seeds: 2,
-            seconds: 40,
+            seconds: 3,
             run: width::double_descent,
         },
     ],
