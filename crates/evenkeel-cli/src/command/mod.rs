@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod export;
+pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod measure;
 pub(crate) mod report;
