@@ -42,6 +42,8 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Train a network, measure it and write a report
     Train(Train),
+    /// Adapt the weights that a run starts from, e.g. `evenkeel init --method gradinit`
+    Init(Init),
     /// Measure a run, e.g. `evenkeel measure RUN hessian --top 5`
     Measure(Measure),
     /// Write a run's report again
@@ -100,6 +102,23 @@ pub(crate) struct Train {
     /// Say what it takes, how much memory above all, and stop
     #[arg(long)]
     pub(crate) plan: bool,
+}
+
+/// Prepare the weights that a run starts from: a new run at step 0, for `evenkeel train --resume` to go on with.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// A configuration, or a run's folder: its configuration, and its newest state to start from [default: the digits]
+    #[arg(value_name = "CONFIG.toml|RUN")]
+    pub(crate) from: Option<PathBuf>,
+    /// gradinit, smart, data-dependent, or a rule that draws weights anew, e.g. lecun [default: the configuration's]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// Any key of the configuration, e.g. `init.iterations=200`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The new run's folder [default: runs/MODEL-DATA-NNN]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Measure a run.

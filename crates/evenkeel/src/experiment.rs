@@ -159,6 +159,14 @@ impl Experiment {
         pick(&checkpoint.optimizer, names.iter().zip(shapes), self.network.dtype(), "optimizer tensor")
     }
 
+    /// What the optimiser keeps before the first step: zeros.
+    pub(crate) fn first_optimizer_state(&self) -> Vec<Tensor> {
+        let optimizer = self.optimizer();
+        let infos = self.network.parameters().iter();
+        let slots = infos.flat_map(|info| optimizer.slots(&info.path).iter().map(move |_| info));
+        slots.map(|info| Tensor::zeros(&info.shape, self.network.dtype())).collect()
+    }
+
     /// A checkpoint's tensors by name; `optimizer` as [`Experiment::optimizer_state_of`] gives it.
     pub fn checkpoint(&self, state: &State, optimizer: &[Tensor], rest: serde_json::Value) -> Checkpoint {
         let kept = optimizer_names(&self.network, &*self.optimizer());

@@ -346,7 +346,7 @@ fn set_takes_toml_and_bare_words() {
     assert_eq!(set("data.source=2020-01-01").data.source, "2020-01-01");
     assert!(!set("data.normalize=false").data.normalize);
     assert_eq!(set("optimizer.lr=1").optimizer.learning_rate, 1.0);
-    assert_eq!(set("init=glorot").initialization, Initialization::Glorot);
+    assert_eq!(set("initialization=glorot").initialization, Initialization::Glorot);
     assert_eq!(set("seed=18446744073709551615").seed, u64::MAX);
     assert_eq!(set("model=mlp:512-512").model.widths, [512, 512]);
 }

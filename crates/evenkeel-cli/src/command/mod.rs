@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod complexity;
 pub(crate) mod export;
+pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod measure;
 pub(crate) mod report;

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 /// Where runs go unless said otherwise.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 
 pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()> {
     let overrides = overrides(flags, common)?;
@@ -49,7 +49,7 @@ pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()>
     result
 }
 
-fn read_config(path: &Path) -> Result<String> {
+pub(super) fn read_config(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(|error| Error::io("read the configuration", path, &error))?;
     String::from_utf8(bytes).map_err(|error| {
         Error::input("the configuration is not a text file")
@@ -86,6 +86,9 @@ fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
         "model",
         "norm",
         "activation",
+        "initialization",
+        "initialization_scale",
+        "init",
         "loss",
         "dtype",
         "batch_size",
@@ -129,7 +132,7 @@ fn overrides(flags: &Train, common: &Common) -> Result<Vec<Override>> {
     Ok(overrides)
 }
 
-fn run_name(experiment: &Experiment) -> String {
+pub(super) fn run_name(experiment: &Experiment) -> String {
     format!("{}-{}", experiment.config.model.name, experiment.dataset.name)
 }
 
@@ -286,6 +289,11 @@ impl<'o> Watcher<'o> {
 impl Observer for Watcher<'_> {
     fn event(&mut self, event: &Event) {
         match event {
+            Event::Preparing { done, of } => {
+                self.bar.set_length(*of as u64);
+                self.bar.set_position(*done as u64);
+            }
+            Event::Prepared(found) => self.line(&super::init::line(found)),
             Event::Started { run, step, steps, parameters } => {
                 self.bar.set_length(*steps);
                 self.bar.set_position(*step);

@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod data;
 mod failures;
+mod init;
 mod reproduce;
 mod resume;
 mod training;

@@ -48,7 +48,7 @@ pub use setting::Kind;
 pub use size::Size;
 pub use table::{
     BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, FlatnessConfig,
-    GeometricComplexityConfig, InputNoiseConfig, KEYS, Key, L2Config, MeasureConfig, NoiseInjectionConfig,
+    GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS, Key, L2Config, MeasureConfig, NoiseInjectionConfig,
     OptimizerConfig, ScheduleConfig, SpectralConfig,
 };
 pub use write::reference;

@@ -158,7 +158,7 @@ settings! {
         /// Function between the layers of mlp, plain-conv, autoencoder and vae; the others have their own.
         activation: Activation = Activation::Relu;
         /// How weights are drawn before the first step; normal takes a deviation, as in normal:0.05. With uniform, biases are drawn as well, as PyTorch does.
-        initialization | init: Initialization = Initialization::He;
+        initialization: Initialization = Initialization::He;
         /// What the drawn weights of layers are multiplied by: their gain.
         initialization_scale: f64 = 1.0, [above 0];
         /// What training makes small. Left out: squared for autoencoder, bernoulli for vae.
@@ -185,6 +185,40 @@ settings! {
         test_fraction: f64 = 0.2, [above 0 and below 1];
         /// Bring the inputs to mean 0 and standard deviation 1, by the training samples. Left out for loss bernoulli: false.
         normalize: bool = true;
+    }
+
+    /// What adapts the drawn weights to the data before the first step.
+    init: InitConfig {
+        /// Which method: none, data-dependent, smart or gradinit.
+        method: InitMethod = InitMethod::None;
+        /// Training samples that statistics and gradients are taken of, from the first one on.
+        samples: usize = 500, [at least 2];
+        /// data-dependent: deviation of every unit's output afterwards.
+        deviation: f64 = 1.0, [above 0];
+        /// smart: set the biases alone.
+        translate_only: bool = false;
+        /// gradinit: steps of the factors.
+        iterations: usize = 390;
+        /// gradinit: the step that is looked ahead; left out: normalized-sgd where the optimizer is sgd, else adam.
+        look_ahead: Option<LookAhead> = None;
+        /// gradinit: rate of that step; left out: the optimizer's.
+        learning_rate: Option<f64> = None, [above 0];
+        /// gradinit: what the gradient's norm may be; left out: 1, for adam (sum of absolute values) the root of the number of parameters.
+        gradient_bound: Option<f64> = None, [above 0];
+        /// gradinit: Adam's rate for the factors.
+        scale_rate: f64 = 0.01, [at least 0];
+        /// gradinit: samples of a batch, an even number; left out: those of training.
+        batch_size: Option<usize> = None, [at least 2];
+        /// gradinit: what a factor may fall to; that of a bias may fall to 0.
+        min_scale: f64 = 0.01, [at least 0 and at most 1];
+        /// gradinit: what a factor may rise to.
+        max_scale: Option<f64> = None, [at least 1];
+        /// gradinit: the largest slope that is taken as it is.
+        clip: f64 = 1.0, [above 0];
+        /// gradinit: what the batch that judges a step has in common with the one it was taken on, half or none.
+        overlap: Overlap = Overlap::Half;
+        /// gradinit: whether slopes of the loss and of the gradient's norm share their second moment, shared or separate.
+        second_moment: SecondMoment = SecondMoment::Shared;
     }
 
     /// The rule that turns gradients into steps.

@@ -6,7 +6,7 @@ use crate::nn::{Adapt, Adapting, AffineLayer, Initial, rounding};
 use crate::runner::{Build, Feed, Runner};
 use crate::{Batch, Error, Result};
 use evenkeel_graph::{Data, Graph, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Gives every unit of linear and convolution layers mean 0 and one deviation on a batch of samples, layer after layer: each sees what
@@ -77,12 +77,12 @@ pub struct AdaptedLayer {
 }
 
 /// Weights that were left as they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Untouched {
     /// The layer's path, or the parameter's where it belongs to no affine layer.
     pub path: String,
     /// Why.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 /// What data-dependent initialization made of a state.
@@ -192,7 +192,7 @@ impl DataDependent {
             };
             weights.push(layer.weights);
             match reason {
-                Some(reason) => untouched.push(Untouched { path: layer.place, reason }),
+                Some(reason) => untouched.push(Untouched { path: layer.place, reason: reason.into() }),
                 None => {
                     layers.insert(layer.place, Adapt { deviation, centered });
                 }
@@ -204,7 +204,7 @@ impl DataDependent {
                 Initial::Weight { .. } => OTHER,
                 _ => continue,
             };
-            untouched.push(Untouched { path: info.path.clone(), reason });
+            untouched.push(Untouched { path: info.path.clone(), reason: reason.into() });
         }
         Ok((Adapting { layers, epsilon: self.epsilon }, untouched))
     }

@@ -5,11 +5,15 @@
 mod data_dependent;
 mod gradinit;
 mod orthogonal;
+mod prepare;
 
 pub use data_dependent::{AdaptedLayer, DataDependent, DataDependentOutcome, Untouched};
 pub use gradinit::{
     GradInit, GradInitOutcome, GradInitStep, LookAhead, Overlap, ParameterScale, Prospect, SecondMoment,
 };
+
+pub(crate) use prepare::PROBE;
+pub use prepare::{InitMeasurement, ParameterChange, Prepared, Standing};
 
 use crate::config::Initialization;
 use crate::nn::{Initial, ParameterInfo};

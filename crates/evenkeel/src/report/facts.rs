@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use serde_json::{Map, Value};
 
 use crate::Result;
+use crate::init::{InitMeasurement, PROBE};
 use crate::store::{Content, HessianMeasurement, LayerMeasurement, Metrics, Run};
 
 /// Everything the page is made from.
@@ -18,6 +19,8 @@ pub(super) struct Facts {
     pub(super) hessians: Vec<HessianMeasurement>,
     /// Measurements of layers, by probe, then step.
     pub(super) layers: Vec<LayerMeasurement>,
+    /// What a method made of the drawn weights.
+    pub(super) initialization: Option<InitMeasurement>,
     /// Measurements of other probes: name and content.
     pub(super) others: Vec<(String, Value)>,
     /// What could not be read, in words.
@@ -64,11 +67,17 @@ impl Facts {
             ));
         }
         let (mut hessians, mut layers, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut initialization = None;
         for measurement in run.measurements()? {
             match measurement.content {
                 Content::Hessian(hessian) => hessians.push(hessian),
                 Content::Layers(found) => layers.push(found),
-                Content::Other(value) => others.push((measurement.name, value)),
+                Content::Other(value) => {
+                    if value.get("probe").and_then(Value::as_str) == Some(PROBE) {
+                        initialization = serde_json::from_value(value.clone()).ok();
+                    }
+                    others.push((measurement.name, value));
+                }
                 Content::Broken(_) => left_out.push(format!("the measurement {} could not be read", measurement.name)),
             }
         }
@@ -109,6 +118,7 @@ impl Facts {
             metrics,
             hessians,
             layers,
+            initialization,
             others,
             left_out,
             ended,

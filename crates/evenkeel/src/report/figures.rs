@@ -13,6 +13,7 @@ use super::plot::{
 };
 use super::text::{escape, integer, marked, norm_mode, significant};
 use crate::Result;
+use crate::init::InitMeasurement;
 
 pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
     let mut figures = vec![loss(facts)?];
@@ -21,7 +22,44 @@ pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
     }
     figures.extend([sharpness(facts)?, step_size(facts)?]);
     figures.extend(super::layers::figures(&facts.layers)?);
+    if let Some(found) = &facts.initialization {
+        figures.push(initialization(found)?);
+    }
     Ok(figures)
+}
+
+/// What a method made of the drawn weights, parameter by parameter.
+fn initialization(found: &InitMeasurement) -> Result<Figure> {
+    let names: Vec<String> = found.parameters.iter().map(|one| escape(&one.parameter)).collect();
+    let finite = |value: f64| value.is_finite().then_some(value);
+    let scales: Vec<Option<f64>> = found.parameters.iter().map(|one| finite(one.scale)).collect();
+    let y_axis = axis("length after / before");
+    let y_axis = match spread(scales.iter().flatten().copied()) {
+        Some((low, high)) if high / low > 10.0 => log(y_axis, low, high),
+        _ => y_axis.range_mode(RangeMode::ToZero),
+    };
+    let mut plot = plot(axis("").tick_angle(-45.0), y_axis);
+    let marker = Marker::new().color(solid(BLUE)).size(8);
+    let trace = Scatter::new(names, scales).name("factor").mode(Mode::Markers).marker(marker);
+    plot.add_trace(trace.hover_template("%{x}<br>%{y:.4~g}<extra></extra>"));
+    let norm = |one: f64| significant(one, 3);
+    Ok(Figure {
+        id: "initialization".to_owned(),
+        title: "What was made of the drawn weights".to_owned(),
+        caption: format!(
+            "Factor of each parameter by {}. Over {} samples the loss went from {} to {} and the norm of its gradient from {} to {}.",
+            found.method,
+            integer(found.samples),
+            norm(found.before.loss),
+            norm(found.after.loss),
+            norm(found.before.gradient_norm),
+            norm(found.after.gradient_norm),
+        ),
+        wide: true,
+        plot: json(&plot)?,
+        table: "initialization".to_owned(),
+        columns: Vec::new(),
+    })
 }
 
 fn loss(facts: &Facts) -> Result<Figure> {

@@ -8,6 +8,7 @@ use super::facts::Facts;
 use super::layers;
 use super::reading::ratio;
 use super::text::{duration, escape, integer, norm_mode, significant};
+use crate::init::ParameterChange;
 use crate::store::HessianMeasurement;
 use crate::store::number::to_json;
 
@@ -17,10 +18,22 @@ const SHOWN: usize = 20_000;
 /// The numbers behind the figures, by table and column.
 pub(super) fn data(facts: &Facts) -> Value {
     let mut tables = json!({ "metrics": metrics(facts), "measurements": measurements(facts) });
+    tables["initialization"] = initialization(facts);
     for (probe, table) in layers::data(&facts.layers) {
         tables[probe] = table;
     }
     tables
+}
+
+fn initialization(facts: &Facts) -> Value {
+    let parameters = facts.initialization.as_ref().map(|found| &found.parameters[..]).unwrap_or_default();
+    let column = |of: fn(&ParameterChange) -> Value| parameters.iter().map(of).collect::<Vec<Value>>();
+    json!({
+        "parameter": column(|one| one.parameter.as_str().into()),
+        "scale": column(|one| to_json(one.scale)),
+        "gradient_before": column(|one| to_json(one.gradient_before)),
+        "gradient_after": column(|one| to_json(one.gradient_after)),
+    })
 }
 
 fn metrics(facts: &Facts) -> Value {

@@ -1,10 +1,12 @@
 //! Training: one step, evaluation, and the loop that checkpoints, measures and can be interrupted.
 
 mod evaluate;
+mod fresh;
 mod memory;
 mod plan;
 mod progress;
 mod session;
+mod start;
 mod step;
 
 pub use evaluate::{Evaluation, Evaluator};
@@ -12,6 +14,7 @@ pub use memory::check_state;
 pub(crate) use memory::{available, check as check_memory};
 pub use plan::TrainingPlan;
 pub use session::{Event, Observer, Outcome, train};
+pub use start::start;
 pub(crate) use step::optimizer_names;
 pub(crate) use step::pass_name;
 pub use step::{StepResult, Trainer, TrainerOptions};

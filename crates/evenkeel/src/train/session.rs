@@ -1,13 +1,15 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
 use super::evaluate::{Evaluation, Evaluator};
+use super::fresh::Fresh;
 use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use crate::batch::Batch;
-use crate::config::{Config, NormMode};
+use crate::config::{Config, InitMethod, NormMode};
 use crate::data::Batches;
 use crate::experiment::{Experiment, HessianProbe};
+use crate::init::{InitMeasurement, Prepared};
 use crate::network::Noise;
 use crate::nn::Targets;
 use crate::optim::Schedule;
@@ -15,13 +17,23 @@ use crate::report::write_report;
 use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
-use std::fs::{self, File};
+use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What training tells whoever watches.
 #[derive(Clone, Debug)]
 pub enum Event {
+    /// The drawn weights are adapted, before anything is written.
+    Preparing {
+        /// Iterations done.
+        done: usize,
+        /// Iterations in all.
+        of: usize,
+    },
+    /// What was made of them.
+    Prepared(InitMeasurement),
     /// Training starts, or goes on after `step` steps.
     Started {
         /// The run's folder.
@@ -148,31 +160,24 @@ struct Session<'e> {
     started: Instant,
     test: Evaluation,
     lambda_max: Option<f64>,
+    /// What was made of the drawn weights, until it is written down.
+    prepared: Option<InitMeasurement>,
     /// Set while nothing is in the run that is worth keeping.
     fresh: Option<Fresh>,
     /// Nobody else trains this run meanwhile.
     _claim: Option<File>,
 }
 
-/// A run that was just made, and whether its folder was, too.
-struct Fresh {
-    run: Run,
-    made_folder: bool,
-}
-
-impl Fresh {
-    /// Takes back what a run wrote that could not start. What cannot be removed stays; the error to tell is another one.
-    fn discard(self) {
-        for file in [self.run.metrics_path(), self.run.config_path()] {
-            let _ = fs::remove_file(file);
-        }
-        for folder in [self.run.checkpoints_dir(), self.run.measurements_dir()] {
-            let _ = fs::remove_dir_all(folder);
-        }
-        if self.made_folder {
-            let _ = fs::remove_dir(self.run.dir());
-        }
+/// The state that a run starts from, where the configuration adapts the drawn weights.
+fn prepare(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Option<Prepared>> {
+    if experiment.config.init.method == InitMethod::None {
+        return Ok(None);
     }
+    let mut watch = |done: usize, of: usize| {
+        observer.event(&Event::Preparing { done, of });
+        if observer.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    experiment.prepare(experiment.initial_state(), &mut watch).map(Some)
 }
 
 impl<'e> Session<'e> {
@@ -192,6 +197,7 @@ impl<'e> Session<'e> {
             Schedule::new(config.optimizer.learning_rate, &config.schedule, steps_per_epoch, config.epochs as u64);
         let (mut trainer, evaluator) = compile(experiment)?;
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
+        let mut prepared = if resume { None } else { prepare(experiment, observer)? };
         let mut progress = Progress::default();
         let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
@@ -209,10 +215,15 @@ impl<'e> Session<'e> {
                 }
                 let state = experiment.state_of(&checkpoint)?;
                 trainer.set_state(state, Some(experiment.optimizer_state_of(&checkpoint)?))?;
+            } else {
+                prepared = prepare(experiment, observer)?;
             }
             metrics.truncate_after(progress.step)?;
             crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
         }
+        let prepared =
+            prepared.map(|Prepared { state, measurement }| trainer.set_state(state, None).map(|()| measurement));
+        let prepared = prepared.transpose().inspect_err(|_| fresh.take().into_iter().for_each(Fresh::discard))?;
         trainer.set_noise(Noise { seed: config.seed, step: progress.step });
         let nothing = Evaluation { loss: f64::NAN, accuracy: f64::NAN };
         Ok(Session {
@@ -228,6 +239,7 @@ impl<'e> Session<'e> {
             started: Instant::now(),
             test: nothing,
             lambda_max: None,
+            prepared,
             fresh,
             _claim: claim,
         })
@@ -269,6 +281,10 @@ impl<'e> Session<'e> {
         });
         let measure = &self.config().measure;
         if self.progress.step == 0 {
+            if let Some(measurement) = self.prepared.take() {
+                self.run.write_measurement(&measurement.name(), &measurement)?;
+                observer.event(&Event::Prepared(measurement));
+            }
             self.save()?;
             if measure.start_and_end {
                 self.measure(observer)?;

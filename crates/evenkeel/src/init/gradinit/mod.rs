@@ -11,8 +11,9 @@ mod tests;
 pub use crate::config::{LookAhead, Overlap, SecondMoment};
 
 use crate::network::{Network, State};
+use crate::store::number;
 use crate::{Batch, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// How factors m of the parameters W⁰ are searched for, θ = m ⊙ W⁰ with one m a tensor:
@@ -111,13 +112,15 @@ impl GradInit {
 }
 
 /// What one iteration found.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GradInitStep {
     /// Iterations before it.
     pub iteration: usize,
     /// L(S; θ).
+    #[serde(with = "number")]
     pub loss: f64,
     /// ‖g‖, in the norm of the optimiser.
+    #[serde(with = "number")]
     pub gradient_norm: f64,
     /// L(S̃; θ − η A\[g\]) where ‖g‖ kept to its bound.
     pub loss_ahead: Option<f64>,
@@ -156,9 +159,13 @@ impl GradInitOutcome {
     /// The part of the iterations in which the gradient did not keep to its bound. Near 1 the loss was never looked at: the bound is too
     /// low, or the rate of the factors.
     pub fn share_beyond_bound(&self) -> f64 {
-        let beyond = self.trace.iter().filter(|step| !step.within_bound()).count();
-        beyond as f64 / self.trace.len().max(1) as f64
+        share_beyond_bound(&self.trace)
     }
+}
+
+pub(super) fn share_beyond_bound(trace: &[GradInitStep]) -> f64 {
+    let beyond = trace.iter().filter(|step| !step.within_bound()).count();
+    beyond as f64 / trace.len().max(1) as f64
 }
 
 /// Where a state stands, over some batches.
