@@ -50,6 +50,7 @@ mod paper_07_weight_rescaling;
 mod paper_08_improved_group_norm;
 mod paper_10_geometric_complexity;
 mod paper_11_gradinit;
+mod paper_12_batch_norm_explained;
 mod paper_14_weight_normalization;
 mod paper_19_batch_entropy;
 mod paper_19_elsewhere;
@@ -71,6 +72,7 @@ static PAPERS: &[&Paper] = &[
     &paper_08_improved_group_norm::PAPER,
     &paper_10_geometric_complexity::PAPER,
     &paper_11_gradinit::PAPER,
+    &paper_12_batch_norm_explained::PAPER,
     &paper_14_weight_normalization::PAPER,
     &paper_19_batch_entropy::PAPER,
 ];
