@@ -8,7 +8,7 @@ use evenkeel_graph::Var;
 /// `weight` · ‖∂L/∂θ‖², with L the objective that the term is given and θ all parameters so far: descent seeks where the loss is flat.
 ///
 /// * L is the mean over the batch: of one step, not of all samples
-/// * cost: about a step more (a gradient of a gradient)
+/// * cost: about two steps more (a gradient of a gradient)
 ///
 /// Source: Barrett, Dherin 2021, arXiv 2009.11162, section 3; Smith et al. 2021, arXiv 2101.12176, equation 4.
 #[derive(Clone, Copy, Debug, PartialEq)]
