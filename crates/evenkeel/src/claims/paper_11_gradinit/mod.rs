@@ -18,7 +18,8 @@ pub(super) static PAPER: Paper = Paper {
             title: "the loss after one step falls, and the gradient keeps to its bound",
             recipe: "digits, 10 × 64 ReLU units, He weights × 0.5, 1, 2; GradInit for normalized SGD, 150 iterations, 2 × 32 samples, rate of \
                      the factors 0.01, η = 0.1, γ = 1; the loss after a step over 20 batches",
-            wanted: "over the last 20 iterations the median ‖g‖ ≤ γ, and ‖g‖ ≤ γ in ≥ 60 % of them (mean over seeds); the loss after a step lower in every seed at \
+            wanted: "over the last 20 iterations the median ‖g‖ ≤ γ, and ‖g‖ ≤ γ in ≥ 60 % of them (mean over seeds); the \
+                     loss after a step lower in every seed at \
                      × 0.5 and 2, and more than 50 times lower at 2",
             seeds: 5,
             seconds: 10,
@@ -50,7 +51,8 @@ pub(super) static PAPER: Paper = Paper {
             title: "the optimizer that will train matters",
             recipe: "the networks of 11.1, trained by Adam, rate 0.001, batch 64, 5 epochs; GradInit for Adam, η = 0.001, ‖g‖₁ ≤ 100, against \
                      GradInit for SGD and none",
-            wanted: "× 0.5: mean accuracy ≥ plain + 15 points and ≥ that of GradInit for SGD − 1; a factor that differs by more than 5 % (mean over seeds)",
+            wanted: "× 0.5: mean accuracy ≥ plain + 15 points and ≥ that of GradInit for SGD − 1; a factor that \
+                     differs by more than 5 % (mean over seeds)",
             seeds: 5,
             seconds: 30,
             run: training::target_optimizer,
