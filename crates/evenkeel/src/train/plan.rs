@@ -160,7 +160,10 @@ pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator
 }
 
 fn sample_bytes(experiment: &Experiment) -> usize {
-    experiment.dataset.train.image_len() * experiment.network.dtype().bytes() + size_of::<i32>()
+    let (network, values) = (&experiment.network, experiment.dataset.train.image_len());
+    let input = if network.reads() == Reads::Tokens { DType::I32 } else { network.dtype() };
+    let labels = network.labels().0.elements().min(values);
+    values * input.bytes() + labels * size_of::<i32>()
 }
 
 /// Parameters and buffers are copied once, and then as bytes together with what the optimiser keeps.
