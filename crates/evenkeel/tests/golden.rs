@@ -188,7 +188,9 @@ impl<R> Case<R> {
 
     /// A name without sizes may be that of a layer.
     fn reads_tokens(&self) -> bool {
-        self.model.parse::<ModelSpec>().is_ok_and(|spec| spec.reads_tokens() && layer(&self.model, NormKind::None, 0).is_none())
+        self.model
+            .parse::<ModelSpec>()
+            .is_ok_and(|spec| spec.reads_tokens() && layer(&self.model, NormKind::None, 0).is_none())
     }
 
     /// `suffix` tells the batches of a run apart.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{Error, Result, nearest};
 
-/// A data set and where its files are, written `digits`, `mnist:DIR`, `fashion-mnist:DIR` `cifar10:DIR` or `text:FILE`.
+/// A data set and where its files are, written `digits`, `mnist:DIR`, `fashion-mnist:DIR`, `cifar10:DIR` or `text:FILE`.
 ///
 /// ```
 /// use evenkeel::data::DataSpec;

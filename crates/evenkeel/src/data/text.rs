@@ -165,7 +165,7 @@ pub(super) fn load(path: &Path, length: usize, test_fraction: f64) -> Result<(Sp
     }
     let (mut train, characters) = reader.finish();
     let count = train.len();
-    let test = (count as f64 * test_fraction).round() as usize;
+    let test = ((count as f64 * test_fraction).round() as usize).min(count);
     // Each part needs a label for its last character.
     if length == 0 || count - test <= length || test <= length {
         let least = length.max(1).saturating_add(1);

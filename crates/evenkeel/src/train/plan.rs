@@ -6,9 +6,11 @@ use super::step::{Trainer, TrainerOptions};
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
+use crate::nn::Reads;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
+use evenkeel_graph::DType;
 use serde::Serialize;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
