@@ -86,6 +86,28 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn init()(
+        method in choice(InitMethod::ALL),
+        (samples, iterations) in (2..=usize::MAX, any::<usize>()),
+        (deviation, clip) in (positive(), positive()),
+        translate_only: bool,
+        look_ahead in prop::option::of(choice(LookAhead::ALL)),
+        (learning_rate, gradient_bound) in (prop::option::of(positive()), prop::option::of(positive())),
+        scale_rate in prop_oneof![Just(0.0), positive()],
+        batch_size in prop::option::of(2..=usize::MAX),
+        min_scale in 0.0..=1.0,
+        max_scale in prop::option::of(1.0..1e9),
+        overlap in choice(Overlap::ALL),
+        second_moment in choice(SecondMoment::ALL),
+    ) -> InitConfig {
+        InitConfig {
+            method, samples, deviation, translate_only, iterations, look_ahead, learning_rate, gradient_bound, scale_rate,
+            batch_size, min_scale, max_scale, clip, overlap, second_moment,
+        }
+    }
+}
+
+prop_compose! {
     fn training()(
         learning_rate in positive(),
         momentum in 0.0..1.0,
@@ -147,7 +169,7 @@ prop_compose! {
 prop_compose! {
     fn config()(
         top_level in top_level(),
-        data in data(),
+        (data, init) in (data(), init()),
         (optimizer, schedule) in training(),
         dropout in dropped(),
         noise_injection in noise(),
@@ -161,6 +183,7 @@ prop_compose! {
     ) -> Config {
         Config {
             data,
+            init,
             optimizer,
             schedule,
             dropout,
@@ -251,6 +274,18 @@ fn the_defaults_are_written_in_a_fixed_order() {
     source = "digits"
     test_fraction = 0.2
     normalize = true
+
+    [init]
+    method = "none"
+    samples = 500
+    deviation = 1.0
+    translate_only = false
+    iterations = 390
+    scale_rate = 0.01
+    min_scale = 0.01
+    clip = 1.0
+    overlap = "half"
+    second_moment = "shared"
 
     [optimizer]
     name = "sgd"
