@@ -46,8 +46,10 @@ pub mod statistics;
 mod verdict;
 
 mod paper_03_batch_normalization;
+mod paper_05_dropout;
 mod paper_07_weight_rescaling;
 mod paper_08_improved_group_norm;
+mod paper_09_noise_injection;
 mod paper_10_geometric_complexity;
 mod paper_11_gradinit;
 mod paper_12_batch_norm_explained;
@@ -68,8 +70,10 @@ pub use verdict::Verdict;
 
 static PAPERS: &[&Paper] = &[
     &paper_03_batch_normalization::PAPER,
+    &paper_05_dropout::PAPER,
     &paper_07_weight_rescaling::PAPER,
     &paper_08_improved_group_norm::PAPER,
+    &paper_09_noise_injection::PAPER,
     &paper_10_geometric_complexity::PAPER,
     &paper_11_gradinit::PAPER,
     &paper_12_batch_norm_explained::PAPER,

@@ -12,7 +12,7 @@ use evenkeel_graph::{Shape, Var};
 /// R1 = v/2 · mean over samples of Σᵣ cᵣᵀ H cᵣ, times a factor: what masks add to the loss on average, v = rate / (1 − rate).
 ///
 /// cᵣ = hᵣ ∂z/∂hᵣ is what hidden value r contributes to the logits z, and H is the Hessian of the loss in them: 1 for
-/// [`Loss::Squared`], diag(q) − q qᵀ with q = softmax(z) for [`Loss::CrossEntropy`].
+/// [`Loss::Squared`], diag(q) − q qᵀ with q = softmax(z) for [`Loss::CrossEntropy`], diag(σ (1 − σ)) for [`Loss::Bernoulli`].
 ///
 /// * For squared loss and dropout before the last, linear layer this is exact: E L_drop = L + R1, and so for the gradients. Masks of
 ///   each sample and masks of the step have the same R1.
@@ -126,7 +126,8 @@ fn contribution<'g>(trace: &Trace<'g>, site: &DropoutSite<'g>, approximate: bool
                     let q = clean.softmax();
                     q.matmul(weights.square()) - q.matmul(weights).square()
                 }
-                _ => weights.square().sum(&[0]).broadcast_to(&squares.shape()),
+                Loss::Bernoulli => bernoulli(clean).matmul(weights.square()),
+                Loss::Squared => weights.square().sum(&[0]).broadcast_to(&squares.shape()),
             };
             Ok((squares * bent).sum(&[1]))
         }
@@ -139,11 +140,18 @@ fn contribution<'g>(trace: &Trace<'g>, site: &DropoutSite<'g>, approximate: bool
                     let q = by_class(logits.softmax());
                     (pulled.square() * q).sum(&[0]) - (pulled * q).sum(&[0]).square()
                 }
-                _ => pulled.square().sum(&[0]),
+                Loss::Bernoulli => (pulled.square() * by_class(bernoulli(logits))).sum(&[0]),
+                Loss::Squared => pulled.square().sum(&[0]),
             };
             Ok((squares * bent).sum(&[1]))
         }
     }
+}
+
+/// σ (1 − σ): the second derivative of a yes or no in its logit.
+fn bernoulli(logits: Var<'_>) -> Var<'_> {
+    let chance = logits.sigmoid();
+    chance - chance.square()
 }
 
 /// ∂z/∂h as one matrix `[classes, m]`, where it is the same for all samples; none where it is not.
