@@ -324,6 +324,11 @@ impl Trained {
         self.accuracies.last().copied().unwrap_or(f64::NAN)
     }
 
+    /// The mean test accuracy of the last five epochs that were tested.
+    pub(super) fn steady_accuracy(&self) -> f64 {
+        statistics::mean(&self.accuracies[self.accuracies.len().saturating_sub(5)..])
+    }
+
     /// The first epoch, counted from 1, with a loss below 1; one more than there were where there is none.
     pub(super) fn learned(&self) -> f64 {
         let first = self.losses.iter().position(|loss| *loss < 1.0);
@@ -383,7 +388,8 @@ impl Deep {
     ) -> Result<Trained> {
         let network = self.network(term)?;
         let mut trainer = Trainer::new(&network, Adam::default(), BATCH, self.start(&network, seed))?;
-        train(setting, digits, &network, &mut trainer, &Training { epochs, rate: 1e-3, seed, tested: &[30] })
+        let tested: Vec<usize> = std::iter::once(30).chain(epochs.saturating_sub(4)..epochs).collect();
+        train(setting, digits, &network, &mut trainer, &Training { epochs, rate: 1e-3, seed, tested: &tested })
     }
 }
 

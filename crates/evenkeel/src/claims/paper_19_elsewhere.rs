@@ -10,7 +10,7 @@ use crate::nn::{Context, Model, NormSettings};
 use crate::optim::{Adam, Optimizer, Update};
 use crate::probe::Probe;
 use crate::train::Trainer;
-use crate::{Network, Result, State};
+use crate::{Network, Result, State, study};
 
 /// A residual network with batch norm for small images: ResNet-20 at half its width.
 struct Residual;
@@ -51,20 +51,25 @@ impl Optimizer for Nesterov {
 
 pub(super) fn residual(setting: &Setting) -> Result<Findings> {
     let digits = Digits::standardized(setting, DType::F32)?;
-    // The official code starts targets a little above their floor.
     let ways = [("plain", None), ("β 0.005, α 1", Some((0.005, 1.0))), ("β 0.01, α 0.5", Some((0.01, 0.5)))];
     let jobs = ways.iter().flat_map(|(_, term)| setting.seeds().map(move |seed| (*term, seed)));
-    let accuracies = setting.each(jobs, |(term, seed)| {
+    let measured = setting.each(jobs, |(term, seed)| {
         let mut network =
             Network::with(Box::new(Residual), &[8, 8, 1], DType::F32, Loss::CrossEntropy, NormSettings::default())?;
         if let Some((beta, alpha)) = term {
+            // The authors' code starts the targets of a residual network a little above their floor.
             network = network.with_terms([Term(beta, alpha + 0.2, alpha).boxed()?])?;
         }
         let state = network.initial_state(Initialization::He, seed);
         let mut trainer = Trainer::new(&network, Nesterov(0.9), BATCH, state)?;
         let how = Training { epochs: 6, rate: 0.1, seed, tested: &[] };
-        Ok(train(setting, &digits, &network, &mut trainer, &how)?.accuracy())
+        let trained = train(setting, &digits, &network, &mut trainer, &how)?;
+        // Running statistics lag behind weights that still move this fast.
+        let fresh = study::evaluate(&network, &trained.state, &digits.test, NormMode::Batch)?;
+        Ok([trained.accuracy(), fresh.accuracy, trained.loss()])
     })?;
+    let column = |place: usize| -> Vec<f64> { measured.iter().map(|one: &[f64; 3]| one[place]).collect() };
+    let (accuracies, fresh, losses) = (column(0), column(1), column(2));
     let by_way: Vec<&[f64]> = accuracies.chunks(setting.seeds.max(1)).collect();
     let means: Vec<f64> = by_way.iter().map(|way| 100.0 * statistics::mean(way)).collect();
     let mut findings = Findings::new();
@@ -72,12 +77,22 @@ pub(super) fn residual(setting: &Setting) -> Result<Findings> {
         Check::at_least("better mean accuracy with a term less the plain one", means[1].max(means[2]) - means[0], -0.6)
             .unit(" points"),
     );
-    for ((name, _), mean) in ways.iter().zip(&means) {
-        findings.check(Check::at_least(format!("mean test accuracy, {name}"), *mean, 0.0).unit(" %").for_the_record());
+    for (place, (name, _)) in ways.iter().enumerate() {
+        let mean = |numbers: &[f64]| statistics::mean(numbers.chunks(setting.seeds.max(1)).nth(place).unwrap_or(&[]));
+        let accuracy = |what: &str, numbers: &[f64]| {
+            Check::at_least(format!("{what}, {name}"), 100.0 * mean(numbers), 0.0).unit(" %").for_the_record()
+        };
+        findings
+            .check(accuracy("mean test accuracy", &accuracies))
+            .check(accuracy("the same with the test batch's statistics", &fresh))
+            .check(Check::at_least(format!("last epoch's loss, {name}"), mean(&losses), 0.0).for_the_record());
     }
     let names = ways.map(|(name, _)| name);
     let seeds: Vec<Vec<f64>> =
         (0..setting.seeds).map(|seed| by_way.iter().map(|way| 100.0 * way[seed]).collect()).collect();
+    findings.note(
+        "After 66 steps at this rate, rounding alone moves the mean accuracies with a term by one to two points.",
+    );
     findings.figure(
         Figure::bars("ResNet-20 with batch norm after 6 epochs", &names, "test accuracy (%)")
             .caption("Mean and standard deviation over seeds.")
