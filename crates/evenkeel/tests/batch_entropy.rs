@@ -1,8 +1,6 @@
 //! Batch entropy and its term against closed forms, in f64.
 #![allow(clippy::unwrap_used)]
 
-#![allow(clippy::unwrap_used)]
-
 use evenkeel::config::{Initialization, Loss, NormMode};
 use evenkeel::curvature::Curvature;
 use evenkeel::graph::{DType, Graph, Tensor, Var};

@@ -55,9 +55,6 @@ mod paper_11_gradinit;
 mod paper_12_batch_norm_explained;
 mod paper_14_weight_normalization;
 mod paper_19_batch_entropy;
-mod paper_19_elsewhere;
-mod paper_19_surface;
-mod paper_19_training;
 
 pub use check::{Check, Numbers, Relation};
 pub use claim::{Chosen, Claim, Paper, select};

@@ -1,7 +1,7 @@
 //! The networks of paper 19 and the claims about training them.
 
-use super::paper_19_batch_entropy::{CHANCE, Digits, Trained};
-use super::{Check, Figure, Findings, Setting, statistics};
+use super::super::{Check, Figure, Findings, Setting, statistics};
+use super::{CHANCE, Digits, Trained};
 use crate::config::{Initialization, Loss, NormKind, NormMode, WeightNorm};
 use crate::graph::{DType, Var};
 use crate::nn::{Context, Model, NormSettings};

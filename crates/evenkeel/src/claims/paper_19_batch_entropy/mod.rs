@@ -1,7 +1,9 @@
 //! Batch entropy: what a plain deep network lets through at the start, and what a term that asks for more changes.
 
-use super::paper_19_elsewhere::{autoencoder, residual};
-use super::paper_19_training::{Deep, Term, against_norms, at_depth_60, faster, per_layer, trains};
+mod elsewhere;
+mod surface;
+mod training;
+
 use super::{Check, Claim, Figure, Findings, Paper, Setting, statistics};
 use crate::batch::Batch;
 use crate::config::NormMode;
@@ -15,7 +17,9 @@ use crate::probe::Probe;
 use crate::regularize::batch_entropy::{COLLAPSED, flow, of_units};
 use crate::train::Trainer;
 use crate::{Error, Network, Result, State, study};
+use elsewhere::{autoencoder, residual};
 use std::ops::ControlFlow;
+use training::{Deep, Term, against_norms, at_depth_60, faster, per_layer, trains};
 
 /// The claims of Peer, Keulen, Stabinger, Piater, Rodríguez-Sánchez 2022, arXiv 2208.01134.
 pub(super) static PAPER: Paper = Paper {
@@ -91,7 +95,7 @@ pub(super) static PAPER: Paper = Paper {
             wanted: "deviation over the grid: plain below 0.02; with the term (loss clamped at 10) above 0.5, and below 1 in the centre",
             seeds: 3,
             seconds: 30,
-            run: super::paper_19_surface::surface,
+            run: surface::surface,
         },
         Claim {
             number: "8a",

@@ -1,8 +1,8 @@
 //! Batch entropy on the networks of paper 19 that are not plain: a residual network and an autoencoder.
 
-use super::paper_19_batch_entropy::{BATCH, Digits, Training, train};
-use super::paper_19_training::Term;
-use super::{Check, Figure, Findings, Setting, statistics};
+use super::super::{Check, Figure, Findings, Setting, statistics};
+use super::training::Term;
+use super::{BATCH, Digits, Training, train};
 use crate::batch::Batch;
 use crate::config::{Initialization, Loss, NormKind, NormMode};
 use crate::graph::{DType, Var};

@@ -1,8 +1,8 @@
 //! The loss surface around networks of paper 19.
 
-use super::paper_19_batch_entropy::{Digits, direction};
-use super::paper_19_training::{Deep, TERM};
-use super::{Check, Figure, Findings, Setting, statistics};
+use super::super::{Check, Figure, Findings, Setting, statistics};
+use super::training::{Deep, TERM};
+use super::{Digits, direction};
 use crate::config::NormMode;
 use crate::graph::{DType, Tensor};
 use crate::probe::Probe;
