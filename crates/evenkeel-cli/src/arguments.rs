@@ -66,7 +66,7 @@ pub(crate) struct Train {
     /// A configuration; flags change it, `--set` changes both
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: Option<PathBuf>,
-    /// Data: digits, mnist:DIR, fashion-mnist:DIR or cifar10:DIR
+    /// Data: digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR or text:FILE
     #[arg(long, value_name = "SPEC")]
     pub(crate) data: Option<String>,
     /// Network of the zoo, see `evenkeel models`

@@ -15,7 +15,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// All samples of a split, normalized as the data set says, in f32 or f64.
+    /// All samples of a split: images normalized as the data set says, in f32 or f64, or characters of a text.
     ///
     /// # Errors
     /// When the samples were not read, or are too many for one tensor.
@@ -29,6 +29,9 @@ impl Batch {
     /// # Errors
     /// When an index is outside the split.
     pub fn some_of(dataset: &Dataset, split: &Split, indices: &[u32], dtype: DType) -> Result<Batch> {
+        if split.is_text() {
+            return Self::of_text(split, indices);
+        }
         let mut shape = vec![indices.len()];
         shape.extend(split.image_shape());
         let mut labels = vec![0i32; indices.len()];
@@ -46,6 +49,17 @@ impl Batch {
             }
         };
         match (inputs, Tensor::new([indices.len()], labels)) {
+            (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
+            _ => Err(Error::input("a batch has too many elements").detail("got", format!("{elements} elements"))),
+        }
+    }
+
+    fn of_text(split: &Split, indices: &[u32]) -> Result<Batch> {
+        let shape = [&[indices.len()], &split.image_shape()[..]].concat();
+        let elements = shape.iter().product();
+        let (mut inputs, mut labels) = (vec![0i32; elements], vec![0i32; elements]);
+        split.tokens(indices, &mut inputs, &mut labels)?;
+        match (Tensor::new(&shape[..], inputs), Tensor::new(&shape[..], labels)) {
             (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
             _ => Err(Error::input("a batch has too many elements").detail("got", format!("{elements} elements"))),
         }

@@ -58,6 +58,7 @@ impl Experiment {
             test_limit: config.data.test_limit,
             test_fraction: config.data.test_fraction,
             seed: config.seed,
+            tokens: config.data.tokens.or(config.model.context()).unwrap_or(LoadOptions::default().tokens),
             normalize: config.data.normalize,
         };
         let dataset = read(&config.data.source.parse()?, &options)?;
@@ -375,13 +376,18 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
         weights: config.weight_norm,
     };
     let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
-    if model.reads() == Reads::Tokens {
-        return Err(Error::input(format!("model '{}' reads tokens, and the data set holds images", config.model))
+    let (reads, holds, hint) = match (model.reads(), dataset.train.is_text()) {
+        (Reads::Tokens, false) => ("tokens", "images", "choose another model, or a text with `--data text:FILE`"),
+        (Reads::Numbers, true) => {
+            ("images", "a text", "choose a model that reads texts: `--model transformer`, gru or lstm")
+        }
+        _ => ("", "", ""),
+    };
+    if reads != holds {
+        return Err(Error::input(format!("model '{}' reads {reads}, and the data set holds {holds}", config.model))
             .detail("key", "model")
             .detail("got", &config.data.source)
-            .hint(
-                "choose another model; a program of one's own can train this one on sequences (`models::Transformer`)",
-            ));
+            .hint(hint));
     }
     if config.loss == Loss::Bernoulli && model.targets() == Targets::Inputs && config.data.normalize {
         return Err(Error::input("loss bernoulli compares with pixels from 0 to 1, and these are normalized")

@@ -78,9 +78,10 @@ prop_compose! {
         limit in prop::option::of(1..=usize::MAX),
         test_limit in prop::option::of(1..=usize::MAX),
         test_fraction in 0.001..0.999,
+        tokens in prop::option::of(1..=usize::MAX),
         normalize: bool,
     ) -> DataConfig {
-        DataConfig { source, limit, test_limit, test_fraction, normalize }
+        DataConfig { source, limit, test_limit, test_fraction, tokens, normalize }
     }
 }
 

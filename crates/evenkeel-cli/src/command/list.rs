@@ -18,16 +18,15 @@ pub(crate) fn data(output: &Output) -> Result<()> {
     let lines: String = sets
         .iter()
         .map(|set| {
-            let [height, columns, channels] = set.image_shape;
-            format!(
-                "{:width$}  {height}×{columns}×{channels}, {} classes, {:>6} training and {:>6} test samples\n{:width$}  {}\n",
-                set.form,
-                set.classes,
-                grouped(set.train as u64),
-                grouped(set.test as u64),
-                "",
-                set.description,
-            )
+            let counts = match (set.image_shape, set.classes, set.train, set.test) {
+                (Some([height, columns, channels]), Some(classes), Some(train), Some(test)) => format!(
+                    "{height}×{columns}×{channels}, {classes} classes, {:>6} training and {:>6} test samples",
+                    grouped(train as u64),
+                    grouped(test as u64),
+                ),
+                _ => "as many classes and samples as there are".to_string(),
+            };
+            format!("{:width$}  {counts}\n{:width$}  {}\n", set.form, "", set.description)
         })
         .collect();
     output.text(&lines)?;

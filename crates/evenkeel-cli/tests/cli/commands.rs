@@ -49,6 +49,8 @@ fn models_and_data_list_what_there_is() {
                        clothing; DIR holds files named as those of MNIST
     cifar10:DIR        32×32×3, 10 classes, 50,000 training and 10,000 test samples
                        photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it
+    text:FILE          as many classes and samples as there are
+                       each character of a text in UTF-8 and the one after it; FILE may be packed, or a folder of .txt files
     ");
     assert_eq!(document(&place, "models --json")["models"][6]["name"], "resnet20");
     assert_eq!(document(&place, "data --json")["data"][0]["train"], 1438);

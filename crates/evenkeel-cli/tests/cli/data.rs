@@ -116,8 +116,8 @@ fn a_missing_file_and_a_missing_folder_are_named() {
 fn an_unknown_data_set_shows_the_nearest_one() {
     assert_snapshot!(Place::new().refused("train --data digit"), @r"
     error: data set 'digit' is not known
-      expected  digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR
+      expected  digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, text:FILE
       got       digit
-    hint: did you mean 'digits'? `evenkeel data` lists all 4
+    hint: did you mean 'digits'? `evenkeel data` lists all 5
     ");
 }

@@ -175,7 +175,7 @@ settings! {
 
     /// Which samples are learned, and which are held back to test on.
     data: DataConfig {
-        /// Where the samples come from: digits, mnist:DIR, fashion-mnist:DIR or cifar10:DIR.
+        /// Where the samples come from: digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR or text:FILE.
         source: String = String::from("digits");
         /// Use only the first so many training samples.
         limit: Option<usize> = None, [at least 1];
@@ -183,6 +183,8 @@ settings! {
         test_limit: Option<usize> = None, [at least 1];
         /// Share of the samples held back to test on, where the source has no test set of its own.
         test_fraction: f64 = 0.2, [above 0 and below 1];
+        /// Characters in a sample of a text; left out: as many as the network takes, else 64.
+        tokens: Option<usize> = None, [at least 1];
         /// Bring the inputs to mean 0 and standard deviation 1, by the training samples. Left out for loss bernoulli: false.
         normalize: bool = true;
     }

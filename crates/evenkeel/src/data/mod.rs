@@ -1,4 +1,4 @@
-//! Labelled images: which data there is, how it is read, and in which order and form it reaches a network.
+//! Labelled images and texts: which data there is, how it is read, and in which order and form it reaches a network.
 //!
 //! ```
 //! use evenkeel::data::{self, LoadOptions};
@@ -13,7 +13,7 @@
 //! Files are not trusted: sizes, types, labels and checksums are checked, and no header decides how much memory is taken.
 //! Pixels stay bytes until a batch is made of them.
 //!
-//! Where to start reading: `spec` (names), `split` (what a sample is), then one reader a format: `idx`, `cifar`, `digits`.
+//! Where to start reading: `spec` (names), `split` (what a sample is), then one reader a format: `idx`, `cifar`, `digits`, `text`.
 
 mod cifar;
 mod digits;
@@ -22,12 +22,14 @@ mod order;
 mod source;
 mod spec;
 mod split;
+mod text;
 
 use serde::Serialize;
 
 pub use order::{Batches, epoch_order};
 pub use spec::{DataInfo, DataSpec, catalogue};
 pub use split::{Normalization, Real, Split};
+pub use text::Vocabulary;
 
 use crate::{Error, Result};
 use source::grouped;
@@ -45,18 +47,20 @@ pub struct LoadOptions {
     pub limit: Option<usize>,
     /// Take the first so many test samples; all of them when `None`.
     pub test_limit: Option<usize>,
-    /// The part drawn for the test from data without an official test part (`digits`); others do not look at it.
+    /// The part for the test of data without an official test part: drawn from `digits`, the end of a text; others do not look at it.
     pub test_fraction: f64,
     /// Draws that part.
     pub seed: u64,
+    /// Characters in a sample of a text.
+    pub tokens: usize,
     /// Whether [`Dataset::normalization`] is that of the training part (after `limit`) or changes nothing.
     pub normalize: bool,
 }
 
 impl Default for LoadOptions {
-    /// Everything, a fifth for the test, seed 0, normalized.
+    /// Everything, a fifth for the test, seed 0, 64 characters, normalized.
     fn default() -> Self {
-        LoadOptions { limit: None, test_limit: None, test_fraction: 0.2, seed: 0, normalize: true }
+        LoadOptions { limit: None, test_limit: None, test_fraction: 0.2, seed: 0, tokens: 64, normalize: true }
     }
 }
 
@@ -67,10 +71,10 @@ pub struct Dataset {
     pub spec: DataSpec,
     /// The name without the folder.
     pub name: &'static str,
-    /// The name of each class, in the order of the labels.
+    /// The name of each class, in the order of the labels; the characters of a text, see [`Vocabulary::of_classes`].
     pub class_names: Vec<String>,
-    /// Height, width and channels of an image.
-    pub image_shape: [usize; 3],
+    /// Height, width and channels of an image, or the number of characters in a sample of a text.
+    pub image_shape: Vec<usize>,
     /// What is trained on.
     pub train: Split,
     /// What is kept for the test.
@@ -102,6 +106,7 @@ pub fn load(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
         DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
         DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
         DataSpec::Cifar10(folder) => cifar::load(folder, options.limit, options.test_limit)?,
+        DataSpec::Text(path) => text::load(path, options.tokens, options.test_fraction)?,
     };
     let mut dataset = together(spec, options, parts)?;
     if options.normalize {
@@ -111,7 +116,8 @@ pub fn load(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
 }
 
 /// A data set without its samples, from names, sizes and headers alone: how many there are and how large they are is known, but
-/// [`Split::batch`] has none to give, and the normalization changes nothing. Cost: milliseconds, whatever the size of the data.
+/// [`Split::batch`] has none to give, and the normalization changes nothing. Cost: milliseconds, whatever the size of the images; a text
+/// is read, since its characters are what there is to know.
 ///
 /// # Errors
 /// As [`load`], as far as that can be seen from so little.
@@ -122,7 +128,7 @@ pub fn survey(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
     };
     check_limits(options)?;
     let parts = match spec {
-        DataSpec::Digits => return load(spec, options),
+        DataSpec::Digits | DataSpec::Text(_) => return load(spec, options),
         DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
         DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
         DataSpec::Cifar10(folder) => cifar::survey(folder, options.limit, options.test_limit)?,
@@ -150,8 +156,8 @@ fn together(
     (mut train, mut test, class_names): (Split, Split, Vec<String>),
 ) -> Result<Dataset> {
     let kind = |split: &Split| {
-        let [height, width, channels] = split.image_shape();
-        format!("{height}×{width}×{channels}, {}", if split.is_bytes() { "bytes" } else { "not bytes" })
+        let shape = split.image_shape().iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+        format!("{shape}, {}", if split.is_bytes() { "bytes" } else { "not bytes" })
     };
     if kind(&train) != kind(&test) {
         return Err(Error::input("training and test images differ in shape or type")
@@ -163,7 +169,7 @@ fn together(
     limit("limit", options.limit, &mut train)?;
     limit("test_limit", options.test_limit, &mut test)?;
     let image_shape = train.image_shape();
-    let normalization = Normalization::identity(image_shape[2]);
+    let normalization = Normalization::identity(image_shape.get(2).copied().unwrap_or(0));
     Ok(Dataset { spec: spec.clone(), name: spec.name(), class_names, image_shape, train, test, normalization })
 }
 
@@ -191,8 +197,8 @@ fn too_many(option: &str, asked: usize, available: usize) -> Error {
 pub struct Description {
     /// How the data was named, e.g. `mnist:data/mnist`.
     pub spec: String,
-    /// Height, width and channels of an image.
-    pub image_shape: [usize; 3],
+    /// Height, width and channels of an image, or the number of characters in a sample of a text.
+    pub image_shape: Vec<usize>,
     /// The number of training samples.
     pub train: usize,
     /// The number of test samples.
@@ -203,7 +209,7 @@ pub struct Description {
     pub normalization: Normalization,
 }
 
-/// How many samples of one class there are.
+/// How many labels of one class there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClassCount {
     /// The name of the class.
@@ -220,7 +226,7 @@ pub fn describe(dataset: &Dataset) -> Description {
     let counts = dataset.train.class_counts(classes).into_iter().zip(dataset.test.class_counts(classes));
     Description {
         spec: dataset.spec.to_string(),
-        image_shape: dataset.image_shape,
+        image_shape: dataset.image_shape.clone(),
         train: dataset.train.len(),
         test: dataset.test.len(),
         classes: dataset

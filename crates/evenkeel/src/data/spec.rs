@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{Error, Result, nearest};
 
-/// A data set and where its files are, written `digits`, `mnist:DIR`, `fashion-mnist:DIR` or `cifar10:DIR`.
+/// A data set and where its files are, written `digits`, `mnist:DIR`, `fashion-mnist:DIR`, `cifar10:DIR` or `text:FILE`.
 ///
 /// ```
 /// use evenkeel::data::DataSpec;
@@ -26,6 +26,8 @@ pub enum DataSpec {
     FashionMnist(PathBuf),
     /// CIFAR-10, from a folder with the binary archive or the files it holds.
     Cifar10(PathBuf),
+    /// The characters of a text, from a file or the `.txt` files of a folder.
+    Text(PathBuf),
 }
 
 impl DataSpec {
@@ -36,14 +38,18 @@ impl DataSpec {
             DataSpec::Mnist(_) => "mnist",
             DataSpec::FashionMnist(_) => "fashion-mnist",
             DataSpec::Cifar10(_) => "cifar10",
+            DataSpec::Text(_) => "text",
         }
     }
 
-    /// The folder, for data that is read from one.
+    /// The folder or file, for data that is read from one.
     pub fn folder(&self) -> Option<&Path> {
         match self {
             DataSpec::Digits => None,
-            DataSpec::Mnist(folder) | DataSpec::FashionMnist(folder) | DataSpec::Cifar10(folder) => Some(folder),
+            DataSpec::Mnist(folder)
+            | DataSpec::FashionMnist(folder)
+            | DataSpec::Cifar10(folder)
+            | DataSpec::Text(folder) => Some(folder),
         }
     }
 }
@@ -74,6 +80,10 @@ impl FromStr for DataSpec {
                 .detail("expected", "digits")
                 .detail("got", text)
                 .hint("leave out everything after the name")),
+            ("text", None | Some("")) => Err(Error::input("'text' needs a file")
+                .detail("expected", info.form)
+                .detail("got", text)
+                .hint("write the file after a colon, e.g. `text:input.txt`")),
             (_, None | Some("")) => Err(Error::input(format!("'{name}' needs the folder of its files"))
                 .detail("expected", info.form)
                 .detail("got", if text.is_empty() { "nothing" } else { text })
@@ -81,6 +91,7 @@ impl FromStr for DataSpec {
             ("mnist", Some(folder)) => Ok(DataSpec::Mnist(folder.into())),
             ("fashion-mnist", Some(folder)) => Ok(DataSpec::FashionMnist(folder.into())),
             ("cifar10", Some(folder)) => Ok(DataSpec::Cifar10(folder.into())),
+            ("text", Some(path)) => Ok(DataSpec::Text(path.into())),
             _ => Err(unknown(name)),
         }
     }
@@ -109,14 +120,14 @@ pub struct DataInfo {
     pub name: &'static str,
     /// How it is written, e.g. `mnist:DIR`.
     pub form: &'static str,
-    /// The number of classes.
-    pub classes: usize,
+    /// The number of classes; like the three below `None` where it depends on the file.
+    pub classes: Option<usize>,
     /// Height, width and channels of the published images.
-    pub image_shape: [usize; 3],
+    pub image_shape: Option<[usize; 3]>,
     /// The number of training samples.
-    pub train: usize,
+    pub train: Option<usize>,
     /// The number of test samples.
-    pub test: usize,
+    pub test: Option<usize>,
     /// The licence, as known.
     pub licence: &'static str,
     /// What it shows, and which files are read.
@@ -129,42 +140,52 @@ pub fn catalogue() -> Vec<DataInfo> {
         DataInfo {
             name: "digits",
             form: "digits",
-            classes: 10,
-            image_shape: [8, 8, 1],
-            train: 1438,
-            test: 359,
+            classes: Some(10),
+            image_shape: Some([8, 8, 1]),
+            train: Some(1438),
+            test: Some(359),
             licence: "CC BY 4.0 (E. Alpaydin, C. Kaynak, UCI, 1998)",
             description: "handwritten digits, built in; a fifth is drawn for the test unless told otherwise",
         },
         DataInfo {
             name: "mnist",
             form: "mnist:DIR",
-            classes: 10,
-            image_shape: [28, 28, 1],
-            train: 60_000,
-            test: 10_000,
+            classes: Some(10),
+            image_shape: Some([28, 28, 1]),
+            train: Some(60_000),
+            test: Some(10_000),
             licence: "commonly given as CC BY-SA 3.0 (Y. LeCun, C. Cortes)",
             description: "handwritten digits; DIR holds train-images-idx3-ubyte and the other three, with or without .gz",
         },
         DataInfo {
             name: "fashion-mnist",
             form: "fashion-mnist:DIR",
-            classes: 10,
-            image_shape: [28, 28, 1],
-            train: 60_000,
-            test: 10_000,
+            classes: Some(10),
+            image_shape: Some([28, 28, 1]),
+            train: Some(60_000),
+            test: Some(10_000),
             licence: "MIT (Zalando SE, 2017)",
             description: "clothing; DIR holds files named as those of MNIST",
         },
         DataInfo {
             name: "cifar10",
             form: "cifar10:DIR",
-            classes: 10,
-            image_shape: [32, 32, 3],
-            train: 50_000,
-            test: 10_000,
+            classes: Some(10),
+            image_shape: Some([32, 32, 3]),
+            train: Some(50_000),
+            test: Some(10_000),
             licence: "none stated; cite A. Krizhevsky, 2009",
             description: "photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it",
+        },
+        DataInfo {
+            name: "text",
+            form: "text:FILE",
+            classes: None,
+            image_shape: None,
+            train: None,
+            test: None,
+            licence: "that of the text",
+            description: "each character of a text in UTF-8 and the one after it; FILE may be packed, or a folder of .txt files",
         },
     ]
 }
@@ -193,9 +214,9 @@ mod tests {
     fn an_unknown_name_is_told_its_nearest_and_where_the_list_is() {
         let error = "mnits:data".parse::<DataSpec>().unwrap_err().to_string();
         assert!(error.starts_with("data set 'mnits' is not known"), "{error}");
-        assert!(error.contains("hint: did you mean 'mnist:DIR'? `evenkeel data` lists all 4"), "{error}");
+        assert!(error.contains("hint: did you mean 'mnist:DIR'? `evenkeel data` lists all 5"), "{error}");
         let error = "imagenet".parse::<DataSpec>().unwrap_err().to_string();
-        assert!(error.contains("hint: `evenkeel data` lists all 4"), "{error}");
+        assert!(error.contains("hint: `evenkeel data` lists all 5"), "{error}");
         assert!("".parse::<DataSpec>().unwrap_err().to_string().contains("nothing"));
     }
 

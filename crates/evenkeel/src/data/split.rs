@@ -1,13 +1,15 @@
-//! How samples are kept, and how a batch of them becomes numbers.
+//! How samples are kept, and how a batch of them becomes numbers or tokens.
 
+use super::text::Tokens;
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// Pixels as they were read: bytes stay bytes. Of samples that were not read the number of pixels and the bytes of each are known.
+/// Pixels or characters as they were read: bytes stay bytes. Of samples that were not read the number of pixels and the bytes of each are known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pixels {
     Bytes(Vec<u8>),
     Floats(Vec<f32>),
+    Text(Tokens),
     Unread { len: usize, size: usize },
 }
 
@@ -16,6 +18,7 @@ impl Pixels {
         match self {
             Pixels::Bytes(values) => values.len(),
             Pixels::Floats(values) => values.len(),
+            Pixels::Text(tokens) => tokens.len(),
             Pixels::Unread { len, .. } => *len,
         }
     }
@@ -25,6 +28,7 @@ impl Pixels {
         match self {
             Pixels::Bytes(_) => size_of::<u8>(),
             Pixels::Floats(_) => size_of::<f32>(),
+            Pixels::Text(tokens) => tokens.size(),
             Pixels::Unread { size, .. } => *size,
         }
     }
@@ -39,6 +43,7 @@ impl Pixels {
                 values.truncate(len);
                 values.shrink_to_fit();
             }
+            Pixels::Text(tokens) => tokens.truncate(len),
             Pixels::Unread { len: all, .. } => *all = len.min(*all),
         }
     }
@@ -62,7 +67,7 @@ impl Normalization {
     /// The statistics of all pixels of a split. Sums of bytes are exact.
     pub fn of(split: &Split) -> Self {
         let channels = split.channels();
-        let count = split.pixels.len() / channels;
+        let count = split.pixels.len() / channels.max(1);
         let moments: Vec<(f64, f64)> = match &split.pixels {
             Pixels::Bytes(values) => byte_sums(values, channels)
                 .into_iter()
@@ -80,7 +85,7 @@ impl Normalization {
                     (mean / split.divisor, square.sqrt() / split.divisor)
                 })
                 .collect(),
-            Pixels::Unread { .. } => return Normalization::identity(channels),
+            Pixels::Text(_) | Pixels::Unread { .. } => return Normalization::identity(channels),
         };
         Normalization {
             mean: moments.iter().map(|(mean, _)| if mean.is_finite() { *mean } else { 0.0 }).collect(),
@@ -143,19 +148,28 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// The training or the test part: images `[N, H, W, C]`, as compact as they were read, and their labels.
+/// The training or the test part: images `[N, H, W, C]`, as compact as they were read, and their labels; or a text, cut into samples of
+/// so many characters that follow each other, each labelled with the one after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     pixels: Pixels,
     labels: Vec<i32>,
-    image_shape: [usize; 3],
+    image_shape: Vec<usize>,
     divisor: f64,
 }
 
 impl Split {
     /// Keeps pixels and labels together; a batch divides each pixel by `divisor`.
-    pub(super) fn new(pixels: Pixels, labels: Vec<i32>, image_shape: [usize; 3], divisor: f64) -> Result<Self> {
-        let split = Split { pixels, labels, image_shape, divisor };
+    pub(super) fn new(
+        pixels: Pixels,
+        labels: Vec<i32>,
+        image_shape: impl Into<Vec<usize>>,
+        divisor: f64,
+    ) -> Result<Self> {
+        let split = Split { pixels, labels, image_shape: image_shape.into(), divisor };
+        if split.is_text() && u32::try_from(split.len()).is_ok() {
+            return Ok(split);
+        }
         let image = split.image_len();
         let expected = split.labels.len().checked_mul(image);
         if image == 0 || expected != Some(split.pixels.len()) || u32::try_from(split.labels.len()).is_err() {
@@ -169,12 +183,18 @@ impl Split {
     /// So many samples that were not read, with pixels of `size` bytes.
     pub(super) fn unread(count: usize, image_shape: [usize; 3], size: usize) -> Self {
         let len = image_shape.iter().fold(count, |len, extent| len.saturating_mul(*extent));
-        Split { pixels: Pixels::Unread { len, size }, labels: Vec::new(), image_shape, divisor: 1.0 }
+        Split {
+            pixels: Pixels::Unread { len, size },
+            labels: Vec::new(),
+            image_shape: image_shape.to_vec(),
+            divisor: 1.0,
+        }
     }
 
     /// The number of samples.
     pub fn len(&self) -> usize {
-        self.pixels.len() / self.image_len().max(1)
+        // The last character of a text is only a label.
+        (self.pixels.len() - usize::from(self.is_text())) / self.image_len().max(1)
     }
 
     /// Whether there is no sample.
@@ -182,25 +202,34 @@ impl Split {
         self.len() == 0
     }
 
-    /// The class of each sample, from 0; empty when the samples were not read.
+    /// Whether samples are characters of a text: [`Split::tokens`] has them, not [`Split::batch`].
+    pub fn is_text(&self) -> bool {
+        matches!(self.pixels, Pixels::Text(_))
+    }
+
+    /// The class of each image, from 0; empty for a text and when the samples were not read.
     pub fn labels(&self) -> &[i32] {
         &self.labels
     }
 
-    /// Height, width and channels of an image.
-    pub fn image_shape(&self) -> [usize; 3] {
-        self.image_shape
+    /// Height, width and channels of an image, or the number of characters in a sample of a text.
+    pub fn image_shape(&self) -> Vec<usize> {
+        self.image_shape.clone()
     }
 
-    /// The number of values of an image: height × width × channels.
+    /// The number of values of a sample: height × width × channels, or characters.
     pub fn image_len(&self) -> usize {
         self.image_shape.iter().product()
     }
 
-    /// The number of samples of each class.
+    /// The number of labels of each class: images, or characters of a text.
     pub fn class_counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
-        for &label in &self.labels {
+        let of_text = (1..=self.len() * self.image_len()).map_while(|place| match &self.pixels {
+            Pixels::Text(tokens) => Some(tokens.at(place)),
+            _ => None,
+        });
+        for label in self.labels.iter().copied().chain(of_text) {
             if let Some(count) = usize::try_from(label).ok().and_then(|class| counts.get_mut(class)) {
                 *count += 1;
             }
@@ -222,18 +251,16 @@ impl Split {
         out: &mut [T],
         labels: &mut [i32],
     ) -> Result<()> {
+        if self.is_text() {
+            return Err(Error::input("a text has no pixels").hint("`Split::tokens` has its characters"));
+        }
         let channels = self.channels();
         let image = self.image_len();
         check_len("channels of the normalization", channels, normalization.mean.len())?;
         check_len("channels of the normalization", channels, normalization.std.len())?;
         check_len("labels of the batch", indices.len(), labels.len())?;
         check_len("values of the batch", indices.len().saturating_mul(image), out.len())?;
-        if let Some((position, index)) = indices.iter().enumerate().find(|(_, index)| **index as usize >= self.len()) {
-            return Err(Error::input("a batch asks for a sample that is not there")
-                .detail("position", position)
-                .detail("expected", format!("a sample below {}", self.len()))
-                .detail("got", index));
-        }
+        self.check_indices(indices)?;
         if let Pixels::Unread { .. } = self.pixels {
             return Err(Error::input("a batch asks for samples that were not read").hint("`data::load` reads them"));
         }
@@ -269,9 +296,42 @@ impl Split {
                     }
                 }
             }
-            Pixels::Unread { .. } => {}
+            Pixels::Text(_) | Pixels::Unread { .. } => {}
         }
         Ok(())
+    }
+
+    /// Copies the characters of the samples at `indices` of a text into `inputs` (`[indices.len(), T]`), and the ones after them into
+    /// `labels`.
+    ///
+    /// # Errors
+    /// When a buffer has another length than the batch needs, an index is out of range, or these are images.
+    pub fn tokens(&self, indices: &[u32], inputs: &mut [i32], labels: &mut [i32]) -> Result<()> {
+        let Pixels::Text(tokens) = &self.pixels else {
+            return Err(Error::input("images have no characters").hint("`Split::batch` has their pixels"));
+        };
+        let length = self.image_len();
+        check_len("characters of the batch", indices.len().saturating_mul(length), inputs.len())?;
+        check_len("labels of the batch", inputs.len(), labels.len())?;
+        self.check_indices(indices)?;
+        let samples = inputs.chunks_exact_mut(length).zip(labels.chunks_exact_mut(length));
+        for ((inputs, labels), &index) in samples.zip(indices) {
+            for (place, (input, label)) in inputs.iter_mut().zip(labels).enumerate() {
+                let place = index as usize * length + place;
+                (*input, *label) = (tokens.at(place), tokens.at(place + 1));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_indices(&self, indices: &[u32]) -> Result<()> {
+        match indices.iter().enumerate().find(|(_, index)| **index as usize >= self.len()) {
+            None => Ok(()),
+            Some((position, index)) => Err(Error::input("a batch asks for a sample that is not there")
+                .detail("position", position)
+                .detail("expected", format!("a sample below {}", self.len()))
+                .detail("got", index)),
+        }
     }
 
     /// What each of the 256 bytes becomes in each channel.
@@ -286,12 +346,17 @@ impl Split {
     }
 
     fn channels(&self) -> usize {
-        self.image_shape[2]
+        self.image_shape.get(2).copied().unwrap_or(0)
     }
 
     /// Bytes of memory that pixels and labels take.
     pub fn bytes(&self) -> usize {
-        self.pixels.len().saturating_mul(self.pixels.size()).saturating_add(self.len() * size_of::<i32>())
+        self.pixels.len().saturating_mul(self.pixels.size()).saturating_add(self.image_labels() * size_of::<i32>())
+    }
+
+    /// Labels that are kept beside the samples; a text has its own.
+    fn image_labels(&self) -> usize {
+        if self.is_text() { 0 } else { self.len() }
     }
 
     /// Whether the pixels are bytes.
@@ -303,7 +368,7 @@ impl Split {
     pub(super) fn truncate(&mut self, len: usize) {
         if len < self.len() {
             self.labels.truncate(len);
-            self.pixels.truncate(len * self.image_len());
+            self.pixels.truncate(len * self.image_len() + usize::from(self.is_text()));
         }
     }
 }

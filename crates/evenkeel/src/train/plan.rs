@@ -6,9 +6,11 @@ use super::step::{Trainer, TrainerOptions};
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
+use crate::nn::Reads;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
+use evenkeel_graph::DType;
 use serde::Serialize;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
@@ -160,7 +162,10 @@ pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator
 }
 
 fn sample_bytes(experiment: &Experiment) -> usize {
-    experiment.dataset.train.image_len() * experiment.network.dtype().bytes() + size_of::<i32>()
+    let (network, values) = (&experiment.network, experiment.dataset.train.image_len());
+    let input = if network.reads() == Reads::Tokens { DType::I32 } else { network.dtype() };
+    let labels = network.labels().0.elements().min(values);
+    values * input.bytes() + labels * size_of::<i32>()
 }
 
 /// Parameters and buffers are copied once, and then as bytes together with what the optimiser keeps.
