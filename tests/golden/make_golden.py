@@ -15,11 +15,15 @@ HERE = Path(__file__).parent
 VERSIONS = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
 
 
+# How networks that read tokens are written; "gru" alone is a layer.
+TEXTS = ("transformer", "gru:", "lstm:")
+
+
 def case(model, image, batch, classes, norm="none", mode="running", activation="relu", loss="cross-entropy", **constants):
     name = [model, f"norm {norm}"] + ([f"{mode} statistics"] if norm != "none" else [])
     name += [f"weights {constants['weights']}"] if "weights" in constants else []
     name += ([activation] if model.startswith("mlp") else []) + [loss] + [f"{batch} samples"]
-    name += [f"{image[0]} tokens"] if model.startswith("transformer") else []
+    name += [f"{image[0]} tokens"] if model.startswith(TEXTS) else []
     return {
         "name": ", ".join(name),
         "model": model,
@@ -78,6 +82,13 @@ FILES = {
     ]
     + [case("transformer:1-4-1-3", [3], 130, 5, "layer"), case("transformer", [16], 2, 65, "layer")]
     + [case("transformer:1-6-3-5", [4], 3, 7, norm, epsilon=1e-3) for norm in ("none", "rms", "group:2")],
+    # One of each kind that is not above.
+    "zoo": [case("plain-conv:3-4-3", [5, 4, 2], 3, 5, norm, mode, "tanh", **CONSTANTS) for norm, mode in NORMS]
+    + [case("preresnet20", [9, 14, 3], 4, 10, norm, mode) for norm, mode in NORMS]
+    + [case(model, [3, 4, 2], 5, 0, activation="tanh", loss=loss) for model in ("autoencoder:7-6-3", "vae:7-2") for loss in ("squared", "bernoulli")]
+    + [case("encoder:2-6-3-2", [4, 6, 2], 5, 4, norm, epsilon=1e-3) for norm in ("layer", "none")]
+    + [case(model, [4, 3, 2], 5, 4) for model in ("row-gru:5", "row-lstm:5-4")]
+    + [case(model, [5], 3, 7, loss=loss) for model in ("gru:3-5", "lstm:3-5-4") for loss in LOSSES],
     # Every other norm in a network of matrices and in one of convolutions; weights that are made of others.
     "norms": [case("mlp:8-6", [2, 3, 2], 7, 5, norm, "running", "tanh", **CONSTANTS) for norm in OF_A_SAMPLE]
     + [case("mlp:8-6", [2, 3, 2], 7, 5, norm, mode, "tanh", **CONSTANTS) for norm, mode in OVER_BATCH]
@@ -114,7 +125,7 @@ def network_of(case):
 
 
 def samples_of(case, suffix=""):
-    if case["model"].startswith("transformer"):
+    if case["model"].startswith(TEXTS):
         shape = (case["batch"], *case["image"])
         tokens = lambda name: formula.labels(name, math.prod(shape), case["classes"]).reshape(shape)
         return tokens(f"input/x{suffix}"), tokens(f"input/y{suffix}")

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 WIDTHS = {"mlp": [512, 512], "deep-linear": [64, 64], "transformer": [4, 128, 4, 64]}
 LAYERS = ["attention", "layer-norm", "gru", "lstm", "convolutions"]
+CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}
 
 
@@ -330,8 +331,9 @@ class ByPosition(nn.Module):
 class TransformerBlock(nn.Module):
     """x + attention(norm1(x)), then x + fc2(gelu(fc1(norm2(x))))"""
 
-    def __init__(self, width, heads, norms):
+    def __init__(self, width, heads, norms, causal=True):
         super().__init__()
+        self.causal = causal
         self.norm1 = ByPosition(norms.make(width, 1))
         self.attention = Attention(width, heads)
         self.norm2 = ByPosition(norms.make(width, 1))
@@ -339,7 +341,7 @@ class TransformerBlock(nn.Module):
         self.fc2 = nn.Linear(4 * width, width)
 
     def forward(self, x):
-        x = x + self.attention(self.norm1(x))
+        x = x + self.attention(self.norm1(x), self.causal)
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
@@ -377,6 +379,152 @@ class Recurrent(nn.Module):
         return torch.func.functional_call(self.layer[0], made, (x,))[0]
 
 
+class PlainConv(nn.Module):
+    """conv1, norm1, activation, .., fc to two numbers a pixel, norm, activation, head."""
+
+    def __init__(self, image, channels, norms, activation, classes):
+        super().__init__()
+        self.activation, self.layers = activation, len(channels)
+        height, width, inputs = image
+        bias = norms.kind == "none"
+        for number, out in enumerate(channels, 1):
+            setattr(self, f"conv{number}", nn.Conv2d(inputs, out, 3, padding=1, bias=bias))
+            setattr(self, f"norm{number}", norms.make(out, 2))
+            inputs = out
+        self.fc = nn.Linear(height * width * inputs, 2 * height * width, bias=bias)
+        self.norm = norms.make(2 * height * width, 1)
+        self.head = nn.Linear(2 * height * width, classes)
+
+    def forward(self, x):
+        x = x.permute(0, 3, 1, 2)
+        for number in range(1, self.layers + 1):
+            x = self.activation(getattr(self, f"norm{number}")(getattr(self, f"conv{number}")(x)))
+        return self.head(self.activation(self.norm(self.fc(x.permute(0, 2, 3, 1).flatten(1)))))
+
+
+class PreBlock(nn.Module):
+    """conv2(relu(norm2(conv1(relu(norm1(x)))))) + shortcut; the first block of a stage activates before the ways part."""
+
+    def __init__(self, inputs, out, stride, first, norms):
+        super().__init__()
+        self.first = first
+        self.norm1 = norms.make(inputs, 2)
+        self.conv1 = nn.Conv2d(inputs, out, 3, stride, 1, bias=False)
+        self.norm2 = norms.make(out, 2)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.downsample = None
+        if stride != 1 or inputs != out:
+            self.downsample = nn.Module()
+            self.downsample.conv = nn.Conv2d(inputs, out, 1, stride, bias=False)
+
+    def forward(self, x):
+        inner = F.relu(self.norm1(x))
+        shortcut = inner if self.first else x
+        inner = self.conv2(F.relu(self.norm2(self.conv1(inner))))
+        return inner + (shortcut if self.downsample is None else self.downsample.conv(shortcut))
+
+
+class PreResNet20(nn.Module):
+    """conv1, 3 stages of 3 blocks with widths 16, 32, 64, norm, relu, mean over space, head."""
+
+    def __init__(self, image, norms, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(image[2], 16, 3, padding=1, bias=False)
+        inputs = 16
+        for stage, width in enumerate((16, 32, 64), 1):
+            blocks = []
+            for index in range(3):
+                blocks.append(PreBlock(inputs, width, 2 if stage > 1 and index == 0 else 1, index == 0, norms))
+                inputs = width
+            setattr(self, f"layer{stage}", nn.Sequential(*blocks))
+        self.norm = norms.make(inputs, 2)
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.conv1(x.permute(0, 3, 1, 2)))))
+        return self.head(F.relu(self.norm(x)).mean((2, 3)))
+
+
+class Hidden(nn.Module):
+    """fc1, norm1, activation, fc2, .."""
+
+    def __init__(self, inputs, widths, norms, activation):
+        super().__init__()
+        self.activation, self.layers = activation, len(widths)
+        for number, width in enumerate(widths, 1):
+            setattr(self, f"fc{number}", nn.Linear(inputs, width))
+            setattr(self, f"norm{number}", norms.make(width, 1))
+            inputs = width
+
+    def forward(self, x):
+        for number in range(1, self.layers + 1):
+            x = self.activation(getattr(self, f"norm{number}")(getattr(self, f"fc{number}")(x)))
+        return x
+
+
+class Autoencoder(nn.Module):
+    """encoder, code, decoder, head; a variational one has two numbers a latent one in its code and takes the mean."""
+
+    def __init__(self, inputs, sizes, variational, norms, activation):
+        super().__init__()
+        *widths, self.latent = sizes
+        self.variational = variational
+        self.encoder = Hidden(inputs, widths, norms, activation)
+        self.code = nn.Linear(widths[-1], self.latent * (2 if variational else 1))
+        self.decoder = Hidden(self.latent, widths[::-1], norms, activation)
+        self.head = nn.Linear(widths[0], inputs)
+
+    def forward(self, x):
+        code = self.code(self.encoder(x.flatten(1)))
+        self.added = 0.0
+        if self.variational:
+            code, log_variance = code.chunk(2, dim=1)
+            self.added = (code**2 + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
+        return self.head(self.decoder(code))
+
+
+class Encoder(nn.Module):
+    """A linear map of each patch, positions, pre-norm blocks that see everything, norm, head on the mean."""
+
+    def __init__(self, image, layers, width, heads, patch, norms, classes):
+        super().__init__()
+        self.patch = patch
+        height, columns, channels = image
+        self.patches = nn.Linear(patch * patch * channels, width)
+        self.positions = Table(height // patch * (columns // patch), width)
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, norms, causal=False) for _ in range(layers))
+        self.norm = ByPosition(norms.make(width, 1))
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        x = x.unfold(1, self.patch, self.patch).unfold(2, self.patch, self.patch)
+        x = self.patches(x.permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2))
+        x = x + self.positions(torch.arange(x.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.norm(x).mean(1))
+
+
+class Sequence(nn.Module):
+    """Recurrent layers over tokens with a head at each position, or over the rows of an image with a head at the last."""
+
+    def __init__(self, kind, inputs, widths, embedding, outputs):
+        super().__init__()
+        self.layers = len(widths)
+        self.tokens = Table(outputs, embedding) if embedding else None
+        inputs = embedding or inputs
+        for number, width in enumerate(widths, 1):
+            setattr(self, f"rnn{number}", Recurrent(kind, inputs, width))
+            inputs = width
+        self.head = nn.Linear(inputs, outputs)
+
+    def forward(self, x):
+        x = self.tokens(x) if self.tokens else x.flatten(2)
+        for number in range(1, self.layers + 1):
+            x = getattr(self, f"rnn{number}")(x)
+        return self.head(x if self.tokens else x[:, -1])
+
+
 class Convolutions(nn.Module):
     """Two convolutions with a norm after each, tanh in between, and the mean of the squares."""
 
@@ -408,7 +556,7 @@ class Layer(nn.Module):
         elif name == "convolutions":
             self.layer = Convolutions(channels, norms)
         else:
-            self.layer = Recurrent({"gru": nn.GRU, "lstm": nn.LSTM}[name], channels, 6)
+            self.layer = Recurrent(CELLS[name], channels, 6)
         self.head = nn.Linear({"gru": 6, "lstm": 6, "convolutions": 4}.get(name, channels), classes)
 
     def forward(self, x):
@@ -439,6 +587,18 @@ def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1, w
         network = ResNet20(image, norms, classes)
     elif name == "transformer":
         network = Transformer(*widths, classes, norms)
+    elif name == "plain-conv":
+        network = PlainConv(image, widths, norms, ACTIVATIONS[activation], classes)
+    elif name == "preresnet20":
+        network = PreResNet20(image, norms, classes)
+    elif name in ("autoencoder", "vae"):
+        network = Autoencoder(inputs, widths, name == "vae", norms, ACTIVATIONS[activation])
+    elif name == "encoder":
+        network = Encoder(image, *widths, norms, classes)
+    elif name in ("gru", "lstm") and widths:
+        network = Sequence(CELLS[name], None, widths[1:], widths[0], classes)
+    elif name in ("row-gru", "row-lstm"):
+        network = Sequence(CELLS[name[4:]], inputs // image[0], widths, None, classes)
     elif name in LAYERS:
         network = Layer(name, image[-1], classes, norms)
     else:
@@ -466,10 +626,15 @@ def load(network, values):
 
 
 def mean_loss(loss, logits, labels):
-    """Cross-entropy, or half the squared distance to the one-hot label; mean over the labels, one a row of logits."""
+    """Cross-entropy, or half the squared distance to the one-hot label; mean over the labels, one a row of logits.
+
+    Labels that are numbers take the place of one-hot ones; with them there is the Bernoulli loss, too.
+    """
     if loss == "cross-entropy":
         return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
-    wanted = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    wanted = labels if labels.is_floating_point() else F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    if loss == "bernoulli":
+        return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(-1).mean()
     return ((logits - wanted) ** 2).sum(-1).mean() / 2
 
 
@@ -478,6 +643,9 @@ def bend(loss, logits, moved):
     if loss == "cross-entropy":
         p = logits.softmax(-1)
         moved = p * (moved - (p * moved).sum(-1, keepdim=True))
+    if loss == "bernoulli":
+        p = logits.sigmoid()
+        moved = p * (1 - p) * moved
     return moved / logits[..., 0].numel()
 
 
@@ -494,7 +662,10 @@ def derivatives(network, loss, mode, x, labels, direction):
     v = [to_torch(direction[path].double()) for path in parameters]
 
     logits = network(x)
-    value = mean_loss(loss, logits, labels)
+    if isinstance(network, Autoencoder):
+        labels = x.flatten(1)
+    # What a network adds to its own loss has no part in the Gauss-Newton matrix.
+    value = mean_loss(loss, logits, labels) + getattr(network, "added", 0.0)
     gradient = torch.autograd.grad(value, values, create_graph=True)
     # Reverse over reverse: the derivative of g·v. A head that sees no curvature has no path to its parameters.
     along = sum((g * d).sum() for g, d in zip(gradient, v))

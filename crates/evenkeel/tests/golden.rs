@@ -4,7 +4,7 @@
 use evenkeel::config::{Activation, Loss, ModelSpec, NormKind, NormMode};
 use evenkeel::curvature::{Curvature, Product};
 use evenkeel::graph::{DType, Shape, Tensor, Var};
-use evenkeel::nn::{Context, Model, NormSettings};
+use evenkeel::nn::{Context, Model, NormSettings, Targets};
 use evenkeel::optim::Sgd;
 use evenkeel::train::Trainer;
 use evenkeel::{Batch, Network, State, models};
@@ -186,10 +186,15 @@ impl<R> Case<R> {
         Network::with(model, &self.image, DType::F64, loss, settings).unwrap()
     }
 
+    /// A name without sizes may be that of a layer.
+    fn reads_tokens(&self) -> bool {
+        self.model.parse::<ModelSpec>().is_ok_and(|spec| spec.reads_tokens() && layer(&self.model, NormKind::None, 0).is_none())
+    }
+
     /// `suffix` tells the batches of a run apart.
     fn samples(&self, suffix: &str) -> Batch {
         let shape = Shape::from([&[self.batch], &self.image[..]].concat());
-        if self.model.starts_with("transformer") {
+        if self.reads_tokens() {
             let tokens = |name: &str| {
                 let tokens =
                     unit(&format!("{name}{suffix}"), shape.elements()).map(|u| (u * self.classes as f64) as i32);
@@ -314,9 +319,11 @@ fn derivatives_agree(file: &str) {
         comparison.numbers("loss", case, &[loss], &[wanted.loss], FIRST_ORDER);
         comparison.digests("gradient", case, pieces(&network, &gradient), &wanted.gradient, FIRST_ORDER);
         let logits = curvature.logits().unwrap();
-        let mut rows = vec![case.batch];
-        rows.extend(case.image.iter().filter(|_| case.model.starts_with("transformer")));
-        assert_eq!(logits.shape().to_vec(), [&rows[..], &[case.classes]].concat());
+        let answer = match network.targets() {
+            Targets::Classes => [network.labels().0.to_vec(), vec![case.classes]].concat(),
+            _ => case.image.clone(),
+        };
+        assert_eq!(logits.shape().to_vec(), [vec![case.batch], answer].concat());
         comparison.numbers("logits", case, &logits.to_f64(), &wanted.logits, FIRST_ORDER);
 
         let direction: Vec<f64> = network
@@ -385,13 +392,18 @@ fn transformers_agree_with_pytorch_to_second_order() {
 }
 
 #[test]
+fn one_network_of_each_other_kind_agrees_with_pytorch_to_second_order() {
+    derivatives_agree("zoo.json");
+}
+
+#[test]
 fn every_norm_of_activations_and_of_weights_agrees_with_pytorch_to_second_order() {
     derivatives_agree("norms.json");
 }
 
 #[test]
 fn running_statistics_after_a_training_step_are_those_of_pytorch() {
-    for file in ["mlp.json", "deep_linear.json", "vgg11.json", "resnet20.json", "norms.json"] {
+    for file in ["mlp.json", "deep_linear.json", "vgg11.json", "resnet20.json", "zoo.json", "norms.json"] {
         running_statistics_agree(file);
     }
 }
