@@ -101,10 +101,10 @@ fn what_is_no_text_or_too_little_of_one_is_refused_in_words() {
     let error = refused(b"abcdefgh");
     assert!(error.contains("too short for samples of 4 characters") && error.contains("got       6 and 2"), "{error}");
     let error = refused(b"abcdefgh\xff\xfeabcdefghabcdefgh");
-    assert!(error.contains("is not a text in UTF-8") && error.contains("byte  8"), "{error}");
+    assert!(error.contains("is not a text in UTF-8") && error.contains("byte      8"), "{error}");
     let mut cut = "abcdefgh".repeat(5).into_bytes();
     cut.extend(&"ä".as_bytes()[..1]);
-    assert!(refused(&cut).contains("byte  40"));
+    assert!(refused(&cut).contains("byte      40"));
     let missing = load(&DataSpec::Text("nowhere.txt".into()), &LoadOptions::default()).unwrap_err().to_string();
     assert!(missing.contains("nowhere.txt"), "{missing}");
     let folder = TempDir::new().unwrap();
