@@ -142,8 +142,12 @@ fn help_goes_to_stdout() {
     Usage: evenkeel measure [OPTIONS] <RUN> <PROBE>
 
     Probes:
-      hessian  The largest eigenvalues of the loss Hessian, exact over the chosen samples
-      help     Print this message or the help of the given subcommand(s)
+      hessian               The largest eigenvalues of the loss Hessian, exact over the chosen samples
+      batch-entropy         The batch entropy of every layer: how much of the samples it still tells
+                            apart
+      geometric-complexity  How much the logits vary with the inputs: the mean squared Jacobian over the
+                            chosen samples
+      help                  Print this message or the help of the given subcommand(s)
 
     Arguments:
       <RUN>  The run's folder
