@@ -290,3 +290,12 @@ fn a_transpose_that_moves_only_unit_axes_is_a_reshape() {
     let text = graph.function(&[("swapped", swapped), ("front", front)]).unwrap().to_string();
     assert_eq!((text.matches("transpose(").count(), text.matches("reshape(").count()), (0, 1), "{text}");
 }
+
+/// It asked for the memory of all parts at once, and the process ended.
+#[test]
+fn splitting_an_absurdly_long_axis_into_single_elements_is_refused() {
+    let graph = Graph::new();
+    let long = graph.splat(0.0, [1 << 50], DType::F32);
+    assert_eq!(long.split(0, 1 << 50).len(), 1 << 16);
+    assert!(graph.check().unwrap_err().to_string().contains("equal parts"));
+}

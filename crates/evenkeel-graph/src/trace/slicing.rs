@@ -136,15 +136,16 @@ impl<'g> Var<'g> {
         self.graph().push(Op::Pad(along), &[self.id()], shape.clone(), self.dtype())
     }
 
-    /// Equal parts along an axis, in order.
+    /// Equal parts along an axis, in order; 65,536 at most.
     #[track_caller]
     pub fn split(self, axis: usize, parts: usize) -> Vec<Var<'g>> {
+        const MOST: usize = 1 << 16;
         let shape = self.shape();
         let extent = shape.get(axis).copied().unwrap_or(0);
-        if !(1..=extent.max(1)).contains(&parts) || axis >= shape.len() || !extent.is_multiple_of(parts) {
+        if !(1..=extent.clamp(1, MOST)).contains(&parts) || axis >= shape.len() || !extent.is_multiple_of(parts) {
             let problem = format!("axis {axis} of {shape} does not fall into {parts} equal parts");
             // As many as were asked for, so that what takes them apart goes on, but no absurd number.
-            return vec![self.refuse("split", problem); parts.min(1 << 16)];
+            return vec![self.refuse("split", problem); parts.min(MOST)];
         }
         let size = extent / parts;
         (0..parts).map(|part| self.slice_along(axis, part * size..(part + 1) * size)).collect()
