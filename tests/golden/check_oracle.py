@@ -65,14 +65,15 @@ def errors(path):
     mode = config.get("norm_mode") or about.get("norm_mode") or ("running" if norm == "none" else None)
     if mode not in ("batch", "running"):
         raise Unreadable(f"norm mode {mode!r} is neither 'batch' nor 'running'")
-    x, y = tensors["input/x"].double(), tensors["input/y"].long()
+    x, y = tensors["input/x"], tensors["input/y"].long()
+    x = x.double() if x.is_floating_point() else x.long()
     constants = config.get("batch_norm", {})
     network = networks.build(
         config["model"],
         norm,
         config.get("activation", "relu"),
         tuple(x.shape[1:]),
-        tensors["output/logits"].shape[1],
+        tensors["output/logits"].shape[-1],
         constants.get("epsilon", 1e-5),
         constants.get("momentum", 0.1),
         config.get("weight_norm", "none"),

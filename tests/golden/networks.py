@@ -9,7 +9,17 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-WIDTHS = {"mlp": [512, 512], "deep-linear": [64, 64], "transformer": [4, 128, 4, 64]}
+WIDTHS = {
+    "mlp": [512, 512],
+    "deep-linear": [64, 64],
+    "plain-conv": [8] * 18,
+    "autoencoder": [256, 10],
+    "vae": [128, 8],
+    "encoder": [4, 64, 4, 4],
+    "row-gru": [64],
+    "row-lstm": [64],
+    "transformer": [4, 128, 4, 64],
+}
 LAYERS = ["attention", "layer-norm", "gru", "lstm", "convolutions"]
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
 ACTIVATIONS = {"relu": F.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}
@@ -566,13 +576,19 @@ class Layer(nn.Module):
         return self.head(y[:, -1] if self.name in ("gru", "lstm") else y.square().mean(1))
 
 
+def listed(text):
+    """The numbers of 512-64x3: 512, 64, 64, 64."""
+    parts = [part.split("x") for part in text.split("-")]
+    return [int(width) for width, *times in parts for _ in range(int(times[0]) if times else 1)]
+
+
 def build(model, norm, activation, image, classes, epsilon=1e-5, momentum=0.1, weights="none"):
     """A network of the zoo in float64; `model` is written as on the command line.
 
     `image` is the shape (H, W, C) of a sample, or (T,) where it is tokens; `classes` is then their vocabulary.
     """
     name, _, widths = model.partition(":")
-    widths = [int(width) for width in widths.split("-")] if widths else WIDTHS.get(name, [])
+    widths = listed(widths) if widths else WIDTHS.get(name, [])
     norms = Norms(norm, epsilon, momentum)
     inputs = 1
     for extent in image:

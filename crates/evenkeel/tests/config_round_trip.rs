@@ -400,6 +400,21 @@ fn a_transformer_has_layer_norm_where_nobody_says_otherwise() {
 }
 
 #[test]
+fn a_network_that_gives_back_its_inputs_has_loss_pixels_and_rate_for_it_where_nobody_says_otherwise() {
+    let of = |settings: &[&str]| {
+        let overrides: Vec<Override> =
+            settings.iter().map(|text| Override::set(text).unwrap_or_else(|error| panic!("{error}"))).collect();
+        let config = Config::resolve(None, &overrides).unwrap_or_else(|error| panic!("{error}"));
+        (config.loss, config.data.normalize, config.optimizer.learning_rate)
+    };
+    assert_eq!(of(&["model=vae"]), (Loss::Bernoulli, false, 0.001));
+    assert_eq!(of(&["model=autoencoder"]), (Loss::Squared, false, 0.001));
+    let chosen = ["model=vae", "data.normalize=true", "loss=squared", "optimizer.lr=0.5"];
+    assert_eq!(of(&chosen), (Loss::Squared, true, 0.5));
+    assert_eq!(of(&["model=mlp", "loss=bernoulli"]), (Loss::Bernoulli, true, 0.1));
+}
+
+#[test]
 fn none_takes_back_a_limit_that_the_file_sets() {
     let file = Some((Path::new("run.toml"), "[data]\nlimit = 5\n"));
     assert_eq!(Config::resolve(file, &[]).unwrap().data.limit, Some(5));

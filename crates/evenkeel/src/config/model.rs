@@ -97,6 +97,11 @@ impl ModelSpec {
         matches!(self.name, "transformer" | "gru" | "lstm")
     }
 
+    /// Whether it gives back its inputs; all others answer with classes.
+    pub fn reconstructs(&self) -> bool {
+        matches!(self.name, "autoencoder" | "vae")
+    }
+
     /// The most tokens that a sample can have, where there is a limit.
     pub fn context(&self) -> Option<usize> {
         let usual = crate::models::Transformer::default().context;

@@ -1,6 +1,5 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
-use super::choice::Loss;
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, VERSION};
@@ -79,6 +78,9 @@ impl Place<'_> {
         }
     }
 }
+
+/// The learning rate of a network that gives back its inputs, where nobody says otherwise.
+const RECONSTRUCTION_RATE: f64 = 1e-3;
 
 /// A configuration in the making, with the place every setting came from, oldest first.
 #[derive(Default)]
@@ -182,9 +184,14 @@ impl<'a> Resolver<'a> {
         if !given("loss") {
             self.config.loss = self.config.model.usual_loss();
         }
-        if !given("data.normalize") {
-            // Probabilities are compared with pixels from 0 to 1.
-            self.config.data.normalize = self.config.loss != Loss::Bernoulli;
+        if self.config.model.reconstructs() {
+            // The loss is a sum over all pixels, and those are given back as they are: from 0 to 1, as probabilities have to be.
+            if !given("data.normalize") {
+                self.config.data.normalize = false;
+            }
+            if !given("optimizer.learning_rate") {
+                self.config.optimizer.learning_rate = RECONSTRUCTION_RATE;
+            }
         }
     }
 

@@ -185,7 +185,7 @@ settings! {
         test_fraction: f64 = 0.2, [above 0 and below 1];
         /// Characters in a sample of a text; left out: as many as the network takes, else 64.
         tokens: Option<usize> = None, [at least 1];
-        /// Bring the inputs to mean 0 and standard deviation 1, by the training samples. Left out for loss bernoulli: false.
+        /// Bring the inputs to mean 0 and standard deviation 1, by the training samples. Left out for autoencoder and vae: false.
         normalize: bool = true;
     }
 
@@ -227,7 +227,7 @@ settings! {
     optimizer: OptimizerConfig {
         /// Which rule.
         name: OptimizerKind = OptimizerKind::Sgd;
-        /// Step length, before the schedule changes it.
+        /// Step length, before the schedule changes it. Left out for autoencoder and vae: 0.001.
         learning_rate | lr: f64 = 0.1, [above 0];
         /// Share of the last step that is kept in the next one.
         momentum: f64 = 0.9, [at least 0 and below 1];
