@@ -12,9 +12,11 @@ use crate::regularize::{self, BatchEntropy, NoiseInjection, batch_entropy};
 use crate::store::{
     Checkpoint, Eigenvalue, ElementType, HessianMeasurement, LayerColumn, LayerMeasurement, NamedTensor, Run,
 };
-use crate::train::{TrainerOptions, optimizer_names};
+use crate::train::{TrainerOptions, optimizer_slots};
 use crate::{Error, ErrorKind, Result, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::time::Instant;
 
 /// Floating-point operations a measurement may take to be made along the way unasked: some seconds on one core.
@@ -120,13 +122,13 @@ impl Experiment {
     ///
     /// # Errors
     /// When a tensor is missing, or does not have the network's shape.
-    pub fn state_of(&self, checkpoint: &Checkpoint) -> Result<State> {
+    pub fn state_of(&self, checkpoint: Checkpoint<'_>) -> Result<State> {
         let dtype = self.network.dtype();
         let parameters = self.network.parameters().iter().map(|info| (&info.path, &info.shape));
         let buffers = self.network.buffers().iter().map(|info| (&info.path, &info.shape));
         Ok(State {
-            parameters: pick(&checkpoint.parameters, parameters, dtype, "parameter")?,
-            buffers: pick(&checkpoint.buffers, buffers, dtype, "buffer")?,
+            parameters: pick(checkpoint.parameters, parameters, dtype, "parameter")?,
+            buffers: pick(checkpoint.buffers, buffers, dtype, "buffer")?,
         })
     }
 
@@ -148,37 +150,33 @@ impl Experiment {
         Ok(options.perturbed(NoiseInjection::new(&self.network, noise)?))
     }
 
-    /// What the optimiser keeps, of a checkpoint, in the order of [`crate::train::Trainer::optimizer_state`].
+    /// The same with what the optimiser keeps, in the order of [`crate::train::Trainer::optimizer_state`].
     ///
     /// # Errors
     /// As [`Experiment::state_of`].
-    pub fn optimizer_state_of(&self, checkpoint: &Checkpoint) -> Result<Vec<Tensor>> {
-        let optimizer = self.optimizer();
-        let names = optimizer_names(&self.network, &*optimizer);
-        let infos = self.network.parameters().iter();
-        let shapes = infos.flat_map(|info| optimizer.slots(&info.path).iter().map(|_| &info.shape));
-        pick(&checkpoint.optimizer, names.iter().zip(shapes), self.network.dtype(), "optimizer tensor")
+    pub fn training_state_of(&self, mut checkpoint: Checkpoint<'_>) -> Result<(State, Vec<Tensor>)> {
+        let slots = optimizer_slots(&self.network, &*self.optimizer());
+        let wanted = slots.iter().map(|slot| (&slot.name, &slot.shape));
+        let kept = std::mem::take(&mut checkpoint.optimizer);
+        let state = self.state_of(checkpoint)?;
+        Ok((state, pick(kept, wanted, self.network.dtype(), "optimizer tensor")?))
     }
 
-    /// What the optimiser keeps before the first step: zeros.
-    pub(crate) fn first_optimizer_state(&self) -> Vec<Tensor> {
-        let optimizer = self.optimizer();
-        let infos = self.network.parameters().iter();
-        let slots = infos.flat_map(|info| optimizer.slots(&info.path).iter().map(move |_| info));
-        slots.map(|info| Tensor::zeros(&info.shape, self.network.dtype())).collect()
-    }
-
-    /// A checkpoint's tensors by name; `optimizer` as [`Experiment::optimizer_state_of`] gives it.
-    pub fn checkpoint(&self, state: &State, optimizer: &[Tensor], rest: serde_json::Value) -> Checkpoint {
-        let kept = optimizer_names(&self.network, &*self.optimizer());
-        let names = |infos: &mut dyn Iterator<Item = &String>, tensors: &[Tensor]| {
-            infos.zip(tensors).map(|(name, tensor)| named(name, tensor)).collect::<Vec<_>>()
-        };
-        let parameters = || self.network.parameters().iter().map(|info| &info.path);
+    /// A checkpoint of these tensors, borrowed where they are: parameters and buffers in the network's order, what the optimiser
+    /// keeps in that of [`crate::train::Trainer::optimizer_state`], and what else a run needs to go on.
+    pub fn checkpoint<'t>(
+        &self,
+        parameters: &'t [Tensor],
+        buffers: &'t [Tensor],
+        optimizer: &'t [Tensor],
+        rest: serde_json::Value,
+    ) -> Checkpoint<'t> {
+        let slots = optimizer_slots(&self.network, &*self.optimizer());
+        let (infos, kept) = (self.network.parameters().iter(), self.network.buffers().iter());
         Checkpoint {
-            parameters: names(&mut parameters(), &state.parameters),
-            buffers: names(&mut self.network.buffers().iter().map(|info| &info.path), &state.buffers),
-            optimizer: names(&mut kept.iter(), optimizer),
+            parameters: infos.zip(parameters).map(|(info, tensor)| named(&info.path, tensor)).collect(),
+            buffers: kept.zip(buffers).map(|(info, tensor)| named(&info.path, tensor)).collect(),
+            optimizer: slots.iter().zip(optimizer).map(|(slot, tensor)| named(&slot.name, tensor)).collect(),
             state: rest,
         }
     }
@@ -376,18 +374,21 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
         weights: config.weight_norm,
     };
     let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
-    let (reads, holds, hint) = match (model.reads(), dataset.train.is_text()) {
-        (Reads::Tokens, false) => ("tokens", "images", "choose another model, or a text with `--data text:FILE`"),
-        (Reads::Numbers, true) => {
-            ("images", "a text", "choose a model that reads texts: `--model transformer`, gru or lstm")
-        }
-        _ => ("", "", ""),
-    };
-    if reads != holds {
-        return Err(Error::input(format!("model '{}' reads {reads}, and the data set holds {holds}", config.model))
+    let mismatch = |reads: &str, holds: &str, hint: &str| {
+        Err(Error::input(format!("model '{}' reads {reads}, and the data set holds {holds}", config.model))
             .detail("key", "model")
             .detail("got", &config.data.source)
-            .hint(hint));
+            .hint(hint))
+    };
+    match (model.reads(), dataset.train.is_text()) {
+        (Reads::Tokens, false) => {
+            return mismatch("tokens", "images", "choose another model, or a text with `--data text:FILE`");
+        }
+        (Reads::Numbers, true) => {
+            let hint = "choose a model that reads texts: `--model transformer`, gru or lstm";
+            return mismatch("images", "a text", hint);
+        }
+        (Reads::Tokens, true) | (Reads::Numbers, false) => {}
     }
     if config.loss == Loss::Bernoulli && model.targets() == Targets::Inputs && config.data.normalize {
         return Err(Error::input("loss bernoulli compares with pixels from 0 to 1, and these are normalized")
@@ -407,21 +408,24 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
     network.with_terms(regularize::terms(config)?)
 }
 
+/// The tensors of these names, in this order; each file's bytes are freed as soon as they are numbers.
 fn pick<'a>(
-    given: &[NamedTensor],
+    given: Vec<NamedTensor<'_>>,
     wanted: impl Iterator<Item = (&'a String, &'a Shape)>,
     dtype: DType,
     what: &str,
 ) -> Result<Vec<Tensor>> {
+    let mut given: HashMap<String, NamedTensor<'_>> =
+        given.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();
     wanted
         .map(|(name, shape)| {
-            let Some(found) = given.iter().find(|tensor| tensor.name == *name) else {
+            let Some(found) = given.remove(name) else {
                 return Err(Error::input(format!("the checkpoint lacks a {what} of the network"))
                     .detail("layer", name)
                     .detail("expected", shape)
                     .hint("was run.toml changed after training? use the model the run was trained with"));
             };
-            let tensor = to_tensor(found).ok_or_else(|| {
+            let tensor = to_tensor(&found).ok_or_else(|| {
                 Error::input(format!("{what} {name} of the checkpoint cannot be read")).detail("layer", name)
             })?;
             if tensor.shape() != shape {
@@ -436,12 +440,18 @@ fn pick<'a>(
         .collect()
 }
 
-/// A tensor as a file holds it.
-pub(crate) fn named(name: &str, tensor: &Tensor) -> NamedTensor {
+/// A tensor as a file holds it, which on most machines is as it lies in memory.
+pub(crate) fn named<'t>(name: &str, tensor: &'t Tensor) -> NamedTensor<'t> {
+    fn bytes<T: bytemuck::NoUninit, const N: usize>(values: &[T], little_endian: fn(T) -> [u8; N]) -> Cow<'_, [u8]> {
+        match cfg!(target_endian = "little") {
+            true => Cow::Borrowed(bytemuck::cast_slice(values)),
+            false => values.iter().flat_map(|&value| little_endian(value)).collect(),
+        }
+    }
     let (dtype, bytes) = match tensor.data() {
-        Data::F32(values) => (ElementType::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-        Data::F64(values) => (ElementType::F64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-        Data::I32(values) => (ElementType::I32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Data::F32(values) => (ElementType::F32, bytes(values, f32::to_le_bytes)),
+        Data::F64(values) => (ElementType::F64, bytes(values, f64::to_le_bytes)),
+        Data::I32(values) => (ElementType::I32, bytes(values, i32::to_le_bytes)),
         Data::Bool(values) => {
             (ElementType::I32, values.iter().flat_map(|&value| i32::from(value).to_le_bytes()).collect())
         }
@@ -449,7 +459,7 @@ pub(crate) fn named(name: &str, tensor: &Tensor) -> NamedTensor {
     NamedTensor { name: name.to_string(), dtype, shape: tensor.shape().to_vec(), bytes }
 }
 
-fn to_tensor(named: &NamedTensor) -> Option<Tensor> {
+fn to_tensor(named: &NamedTensor<'_>) -> Option<Tensor> {
     fn numbers<const N: usize, T>(bytes: &[u8], from: fn([u8; N]) -> T) -> Vec<T> {
         bytes.chunks_exact(N).filter_map(|chunk| chunk.try_into().ok()).map(from).collect()
     }

@@ -1,5 +1,6 @@
 //! A network with its parameters' names and shapes, and the tracing every program starts with.
 
+use crate::batch::Batch;
 use crate::config::{DropoutLayers, Loss, NormMode};
 use crate::init::{Scheme, initialize};
 use crate::nn::{
@@ -356,6 +357,21 @@ impl Network {
         self.buffers.iter().map(start).collect()
     }
 
+    /// Samples of zeros, for programs in which they do not matter.
+    pub(crate) fn blank(&self, samples: usize) -> Batch {
+        let shape = |one: &[usize]| Shape::from([&[samples], one].concat());
+        let (labels, classes) = self.labels();
+        Batch {
+            inputs: Tensor::zeros(shape(&self.input_shape), self.input_dtype()),
+            labels: Tensor::zeros(shape(labels), classes),
+        }
+    }
+
+    /// What inputs are numbers in.
+    pub(crate) fn input_dtype(&self) -> DType {
+        if self.reads() == Reads::Tokens { DType::I32 } else { self.dtype }
+    }
+
     /// Traces the network. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`, and what the tracing asks for.
     pub(crate) fn trace<'g>(&'g self, graph: &'g Graph, how: Tracing<'g>) -> Result<Trace<'g>> {
         let Tracing { batch, mode, noisy, perturbation, adapting } = how;
@@ -365,10 +381,7 @@ impl Network {
             .with_adapting(adapting)
             .with_hidden_dropout(self.dropout.as_ref().map(|(dropout, paths)| (*dropout, &paths[..])));
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
-        let inputs = match self.model.reads() {
-            Reads::Numbers => graph.input("x", &shape, self.dtype),
-            Reads::Tokens => graph.input("x", &shape, DType::I32),
-        };
+        let inputs = graph.input("x", &shape, self.input_dtype());
         let logits = self.model.forward(&cx, inputs).named("logits");
         if perturbation.is_some_and(Perturbation::clean_statistics) {
             cx.unperturbed(|| self.model.forward(&cx, inputs));

@@ -2,7 +2,7 @@
 
 use crate::config::{Loss, NormMode};
 use crate::curvature::{Curvature, Product};
-use crate::experiment::{Experiment, named};
+use crate::experiment::{self, Experiment};
 use crate::network::State;
 use crate::store::NamedTensor;
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ pub fn oracle(
     batch: usize,
     mode: NormMode,
     seed: u64,
-) -> Result<Vec<NamedTensor>> {
+) -> Result<Vec<NamedTensor<'static>>> {
     let network = &experiment.network;
     if mode == NormMode::Frozen {
         return Err(Error::input("an oracle has norm mode batch or running").detail("got", mode.word()));
@@ -60,6 +60,10 @@ pub fn oracle(
         }
     }
     Ok(tensors)
+}
+
+fn named(name: &str, tensor: &Tensor) -> NamedTensor<'static> {
+    experiment::named(name, tensor).into_owned()
 }
 
 fn number(value: f64, dtype: DType) -> Tensor {

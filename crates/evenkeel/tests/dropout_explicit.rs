@@ -187,40 +187,43 @@ fn dropped_inputs_of_a_linear_model_are_ridge_by_second_moments() {
 }
 
 #[test]
-fn cross_entropy_has_r1_up_to_the_cube_of_the_contributions() {
+fn losses_that_are_no_squares_have_r1_up_to_the_cube_of_the_contributions() {
     let approximate = DropoutR1 { approximate: true, ..R1 };
     let batch = samples(SAMPLES, 3);
-    let off = |scale: f64| {
+    let off = |loss: Loss, scale: f64| {
         let (rate, net) = (0.1, || Net { classes: 3, given: false, deep: false });
-        let network = with(dropping(network(net(), Loss::CrossEntropy), rate, DropoutMasks::PerSample), approximate);
+        let network = with(dropping(network(net(), loss), rate, DropoutMasks::PerSample), approximate);
         let mut state = network.initial_state(Initialization::Glorot, 1);
         let head = state.parameters.len() - 2;
         let scaled: Vec<f64> = state.parameters[head].to_f64().iter().map(|weight| scale * weight).collect();
         state.parameters[head] = Tensor::from_f64(state.parameters[head].shape(), DType::F64, &scaled).unwrap();
-        let (loss, ..) = over_masks(Net { given: true, ..net() }, Loss::CrossEntropy, &state, &batch, rate);
-        let plain = gradient(&self::network(net(), Loss::CrossEntropy), &state, &batch).0;
+        let (mean, ..) = over_masks(Net { given: true, ..net() }, loss, &state, &batch, rate);
+        let plain = gradient(&self::network(net(), loss), &state, &batch).0;
         let found = gradient(&network, &state, &batch).0;
-        ((found - loss).abs(), (loss - plain).abs())
+        ((found - mean).abs(), (mean - plain).abs())
     };
-    // Half the contributions: a quarter of the effect, an eighth of the error, which is the skewness of the masks.
-    let [(error, effect), (small_error, small_effect)] = [0.1, 0.05].map(off);
-    assert!(error < 0.1 * effect, "{error} {effect}");
-    assert!((effect / small_effect / 4.0 - 1.0).abs() < 0.1, "{effect} {small_effect}");
-    assert!((error / small_error / 8.0 - 1.0).abs() < 0.2, "{error} {small_error}");
+    // Half the contributions: a quarter of the effect, an eighth of the error, which is the skewness of the masks. The third derivative
+    // of the Bernoulli loss goes to 0 with its logits: one order more.
+    for (loss, order) in [(Loss::CrossEntropy, 8.0), (Loss::Bernoulli, 16.0)] {
+        let [(error, effect), (small_error, small_effect)] = [0.1, 0.05].map(|scale| off(loss, scale));
+        assert!(error < 0.1 * effect, "{loss}: {error} {effect}");
+        assert!((effect / small_effect / 4.0 - 1.0).abs() < 0.1, "{loss}: {effect} {small_effect}");
+        assert!((error / small_error / order - 1.0).abs() < 0.2, "{loss}: {error} {small_error}");
+    }
 }
 
 #[test]
 fn in_front_of_other_layers_r1_is_the_gauss_newton_form_of_each_samples_contributions() {
-    for loss in [Loss::CrossEntropy, Loss::Squared] {
+    for loss in [Loss::CrossEntropy, Loss::Squared, Loss::Bernoulli] {
         let net = |given| network(Net { classes: 3, given, deep: true }, loss);
         let network = dropping(net(false), 0.2, DropoutMasks::None);
         let (state, batch) = (network.initial_state(Initialization::Glorot, 1), samples(SAMPLES, 3));
         let mut probe = Probe::new(&network, SAMPLES, NormMode::Running, |trace| {
-            Ok(vec![("r1".to_string(), r1(trace, true)?.unwrap()), ("q".to_string(), trace.logits.softmax())])
+            Ok(vec![("r1".to_string(), r1(trace, true)?.unwrap()), ("logits".to_string(), trace.logits)])
         })
         .unwrap();
         let found = probe.at(&batch, &state).unwrap();
-        let (found, q) = (found[0].item().unwrap(), found[1].to_f64());
+        let (found, answers) = (found[0].item().unwrap(), found[1].to_f64());
         let mut logits =
             Probe::new(&net(true), SAMPLES, NormMode::Running, |trace| Ok(vec![("logits".to_string(), trace.logits)]))
                 .unwrap();
@@ -231,11 +234,14 @@ fn in_front_of_other_layers_r1_is_the_gauss_newton_form_of_each_samples_contribu
                 logits.at(&masked(&batch, &mask), &state).unwrap()[0].to_f64()
             };
             let contributions: Vec<f64> = at(1e-5).iter().zip(at(-1e-5)).map(|(up, down)| (up - down) / 2e-5).collect();
-            for (c, q) in contributions.chunks(3).zip(q.chunks(3)) {
-                let mean = |power: i32| c.iter().zip(q).map(|(c, q)| q * c.powi(power)).sum::<f64>();
+            for (c, z) in contributions.chunks(3).zip(answers.chunks(3)) {
+                let of = |term: &dyn Fn(f64, f64) -> f64| c.iter().zip(z).map(|(&c, &z)| term(c, z)).sum::<f64>();
+                let all = of(&|_, z| z.exp());
+                let sigma = |z: f64| 1.0 / (1.0 + (-z).exp());
                 wanted += match loss {
-                    Loss::CrossEntropy => mean(2) - mean(1).powi(2),
-                    _ => c.iter().map(|c| c * c).sum::<f64>(),
+                    Loss::CrossEntropy => of(&|c, z| z.exp() / all * c * c) - of(&|c, z| z.exp() / all * c).powi(2),
+                    Loss::Squared => of(&|c, _| c * c),
+                    Loss::Bernoulli => of(&|c, z| sigma(z) * (1.0 - sigma(z)) * c * c),
                 };
             }
         }

@@ -6,7 +6,7 @@ use evenkeel::curvature::Curvature;
 use evenkeel::experiment::Experiment;
 use evenkeel::graph::random::Key;
 use evenkeel::graph::{DType, Tensor, Var};
-use evenkeel::nn::{Context, Model, NormSettings};
+use evenkeel::nn::{Context, Model, NormSettings, Targets};
 use evenkeel::objective::Term;
 use evenkeel::optim::Sgd;
 use evenkeel::regularize::bounds::{norm_bounds, transfer_bound};
@@ -286,6 +286,14 @@ fn a_configuration_has_its_penalties_and_noise_in_the_network_and_none_unless_as
     assert!(all.network.buffers().iter().any(|info| info.path == "objective.spectral.fc1.vector"));
     let error = with(&["geometric_complexity.weight=-1"]).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("at least 0"), "{error}");
+}
+
+#[test]
+fn noise_on_inputs_leaves_what_a_network_is_compared_with() {
+    let words = ["model=autoencoder:8", "loss=squared", "input_noise.deviation=0.1"];
+    let overrides: Vec<Override> = words.iter().map(|word| Override::set(word).unwrap()).collect();
+    let experiment = Experiment::survey(Config::resolve(None, &overrides).unwrap()).unwrap();
+    assert_eq!(experiment.network.targets(), Targets::Inputs);
 }
 
 /// Stops after so many steps.

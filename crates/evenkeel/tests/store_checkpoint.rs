@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
-fn tensor(name: &str, values: &[f32]) -> NamedTensor {
+fn tensor(name: &str, values: &[f32]) -> NamedTensor<'static> {
     NamedTensor {
         name: name.to_owned(),
         dtype: ElementType::F32,
@@ -19,7 +19,7 @@ fn tensor(name: &str, values: &[f32]) -> NamedTensor {
     }
 }
 
-fn checkpoint(seed: f32) -> Checkpoint {
+fn checkpoint(seed: f32) -> Checkpoint<'static> {
     Checkpoint {
         parameters: vec![tensor("fc1.bias", &[seed]), tensor("fc1.weight", &[seed, f32::NAN, -0.0])],
         buffers: vec![],
@@ -197,7 +197,7 @@ fn a_failed_save_leaves_nothing_and_keeps_the_older_one() {
     let (_folder, run) = run();
     run.save_checkpoint(1, &checkpoint(1.0)).unwrap();
     let mut wrong = checkpoint(2.0);
-    wrong.optimizer[0].bytes.pop();
+    wrong.optimizer[0].bytes.to_mut().pop();
     let error = run.save_checkpoint(1, &wrong).unwrap_err().to_string();
     assert!(error.contains("momentum/fc1.weight") && error.contains("7 bytes"), "{error}");
     assert_eq!(run.load_checkpoint(1).unwrap(), checkpoint(1.0));

@@ -248,7 +248,7 @@ fn a_full_disk_leaves_whole_records_and_the_older_checkpoint() {
         name: "w".to_owned(),
         dtype: ElementType::F32,
         shape: vec![bytes / 4],
-        bytes: vec![1; bytes],
+        bytes: vec![1; bytes].into(),
     };
     let checkpoint = |bytes: usize| Checkpoint {
         parameters: vec![tensor(bytes)],

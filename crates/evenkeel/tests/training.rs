@@ -6,6 +6,7 @@ use evenkeel::config::{Config, Override};
 use evenkeel::experiment::Experiment;
 use evenkeel::store::{Checkpoint, Run};
 use evenkeel::train::{Event, Observer, TrainingPlan, train};
+use std::borrow::Cow;
 use std::path::Path;
 
 fn experiment(settings: &[&str]) -> Experiment {
@@ -28,7 +29,7 @@ impl Observer for StopAfter {
     }
 }
 
-fn last(dir: &Path) -> (u64, Checkpoint) {
+fn last(dir: &Path) -> (u64, Checkpoint<'static>) {
     Run::open(dir).unwrap().load_latest().unwrap().found.unwrap()
 }
 
@@ -113,9 +114,26 @@ fn divergence_is_told_with_step_and_layer_and_keeps_a_finite_state() {
     assert!(text.contains("at step ") && text.contains("first ") && text.contains("--resume --out"), "{text}");
     assert!(text.contains("fc1") || text.contains("head") || text.contains("loss"), "{text}");
     let (_, checkpoint) = last(&dir);
-    let state = experiment.state_of(&checkpoint).unwrap();
+    let state = experiment.state_of(checkpoint).unwrap();
     assert!(state.parameters.iter().all(|tensor| tensor.to_f64().iter().all(|value| value.is_finite())));
     assert!(dir.join("report.html").exists());
+}
+
+#[test]
+fn an_objective_that_overflows_is_not_told_as_its_gradient() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["l2.weight=1e38", "optimizer.lr=1e-3", "measure.start_and_end=false"];
+    let error = train(&experiment(&settings), &folder.path().join("run"), false, &mut ()).unwrap_err();
+    assert_eq!(error.what(), "the objective became infinite at step 1");
+}
+
+#[test]
+fn a_checkpoint_borrows_the_tensors_that_it_saves() {
+    let experiment = experiment(&[]);
+    let state = experiment.initial_state();
+    let checkpoint = experiment.checkpoint(&state.parameters, &state.buffers, &[], serde_json::Value::Null);
+    let mut saved = checkpoint.parameters.iter().chain(&checkpoint.buffers);
+    assert!(saved.all(|tensor| matches!(tensor.bytes, Cow::Borrowed(_)) == cfg!(target_endian = "little")));
 }
 
 #[test]

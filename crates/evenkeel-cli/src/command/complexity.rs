@@ -36,7 +36,7 @@ pub(crate) fn measure(run: &Run, flags: &GeometricComplexity, common: &Common, o
     let (experiment, step, checkpoint) = words::load(run, flags.step.as_deref(), flags.dtype.as_deref(), output)?;
     let count = samples.map_or_else(|| experiment.measured_samples(), |samples| samples as usize);
     let batch = experiment.samples(count)?;
-    let state = experiment.state_of(&checkpoint)?;
+    let state = experiment.state_of(checkpoint)?;
     output.note(&format!(
         "measuring {} at step {step}: {} samples, norm mode {}",
         run.dir().display(),

@@ -17,7 +17,7 @@ pub(crate) fn run(flags: &Export, common: &Common, output: &Output) -> Result<()
     let run = Run::open(&flags.run)?;
     let (experiment, step, checkpoint) = words::load(&run, flags.step.as_deref(), flags.dtype.as_deref(), output)?;
     let seed = seed.unwrap_or(experiment.config.seed);
-    let tensors = oracle(&experiment, &experiment.state_of(&checkpoint)?, batch as usize, mode, seed)?;
+    let tensors = oracle(&experiment, &experiment.state_of(checkpoint)?, batch as usize, mode, seed)?;
     let about = json!({
         "batch": batch,
         "norm_mode": mode.word(),

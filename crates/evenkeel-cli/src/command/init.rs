@@ -121,7 +121,7 @@ fn first_state(run: &Run, experiment: &Experiment, output: &Output) -> Result<St
     match (latest.found, latest.broken.into_iter().next()) {
         (Some((step, checkpoint)), _) => {
             output.note(&format!("from {} at step {}", run.dir().display(), grouped(step)));
-            experiment.state_of(&checkpoint)
+            experiment.state_of(checkpoint)
         }
         (None, Some(broken)) => Err(broken),
         (None, None) => Ok(experiment.initial_state()),

@@ -55,7 +55,7 @@ fn batch_entropy(run: &Run, flags: &LayerProbe, output: &Output) -> Result<Layer
         NormMode::Running => NormMode::Running,
         _ => NormMode::Batch,
     };
-    experiment.measure_batch_entropy(&experiment.state_of(&checkpoint)?, step, samples, mode.unwrap_or(usual))
+    experiment.measure_batch_entropy(&experiment.state_of(checkpoint)?, step, samples, mode.unwrap_or(usual))
 }
 
 fn layer_table(found: &LayerMeasurement) -> String {
@@ -120,7 +120,7 @@ fn hessian(run: &Run, flags: &Hessian, common: &Common, output: &Output) -> Resu
         seed: seed.unwrap_or(defaults.seed),
         ..defaults
     };
-    let state = experiment.state_of(&checkpoint)?;
+    let state = experiment.state_of(checkpoint)?;
     experiment.samples(probe.samples)?;
     output.note(&format!(
         "measuring {} at step {step}: {} samples, norm mode {}",

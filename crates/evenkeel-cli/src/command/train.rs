@@ -170,7 +170,7 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     line("activations", plan.activation_bytes, &format!("of a step with batch {}", config.batch_size));
     line("evaluation", plan.evaluation_bytes, "");
     line("batch", plan.batch_bytes, "");
-    line("checkpoint", plan.checkpoint_bytes, "while it is written");
+    line("checkpoint", plan.checkpoint_bytes, "to read it");
     let counted = if config.memory_limit.is_some() { "" } else { "measurements not counted" };
     line("peak", plan.peak_bytes, counted);
     if let Some(limit) = config.memory_limit {

@@ -59,7 +59,7 @@ pub(crate) fn load(
     step: Option<&str>,
     precision: Option<&str>,
     output: &Output,
-) -> Result<(Experiment, u64, Checkpoint)> {
+) -> Result<(Experiment, u64, Checkpoint<'static>)> {
     let precision = precision.map(dtype).transpose()?;
     let step = step.map(|step| whole("--step", step, 0)).transpose()?;
     let mut experiment = Experiment::new(evenkeel::experiment::config_of(run, &[])?)?;

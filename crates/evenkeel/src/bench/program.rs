@@ -9,7 +9,7 @@ use crate::curvature::{Product, second_order};
 use crate::experiment::dtype;
 use crate::models::Transformer;
 use crate::network::{Network, State, Tracing};
-use crate::nn::{NormSettings, Reads};
+use crate::nn::NormSettings;
 use crate::optim::Sgd;
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::train::{Trainer, TrainerOptions, available, check_memory, check_state};
@@ -226,8 +226,7 @@ fn samples(network: &Network, settings: &Settings, classes: usize) -> Result<Bat
         if dtype.is_float() { normal(stream, shape) } else { below(stream, shape) }
     };
     let (label_shape, label_dtype) = network.labels();
-    let input_dtype = if network.reads() == Reads::Tokens { DType::I32 } else { network.dtype() };
-    let inputs = draw("bench/inputs", &shape, input_dtype);
+    let inputs = draw("bench/inputs", &shape, network.input_dtype());
     let labels = draw("bench/labels", &[&shape[..1], &label_shape[..]].concat(), label_dtype);
     match (inputs, labels) {
         (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),

@@ -32,7 +32,7 @@ pub(super) static PAPER: Paper = Paper {
         Claim {
             number: "8",
             title: "dropout generalizes better, and R1 has half of that or more",
-            recipe: "500 digits of MNIST, 784-256-256-10 ReLU, uniform ±1/√fan-in, squared loss, half of the last hidden values dropped, Adam 0.001, batch 50, 2,000 \
+            recipe: "500 digits of MNIST, 784-256-256-10 ReLU, uniform ±1/√fan-in, squared loss, a fifth of the last hidden values dropped, Adam 0.001, batch 50, 2,000 \
                      steps: plain, loss + R1, dropout; tested on 5,000",
             wanted: "test accuracy of dropout at least half a point above plain; loss + R1 has at least half of the gain",
             seeds: 5,
@@ -227,7 +227,7 @@ fn digits(setting: &Setting, seed: u64, objective: Objective) -> Result<Digits> 
     let model = Mlp { widths: vec![256, 256], norm: NormKind::None, activation: Some(Activation::Relu), classes: 10 };
     let network =
         Network::with(Box::new(model), &mnist.image_shape, DType::F32, Loss::Squared, NormSettings::default())?;
-    let network = objective.network(network, 0.5, 0.0)?;
+    let network = objective.network(network, 0.2, 0.0)?;
     let mut trainer =
         Trainer::new(&network, Adam::default(), 50, network.initial_state(Initialization::Uniform, seed))?;
     let fit = study::Fit { batch: 50, steps: 2000, seed, rate: &|_| 0.001 };
@@ -246,11 +246,13 @@ fn generalization(setting: &Setting) -> Result<Findings> {
         statistics::mean(&runs.iter().skip(place).step_by(objectives.len()).map(value).collect::<Vec<_>>())
     };
     let accuracy = |place| 100.0 * of(place, |run| run.accuracy);
-    let gain = accuracy(2) - accuracy(0);
+    let (gain, explicit) = (accuracy(2) - accuracy(0), accuracy(1) - accuracy(0));
     let mut findings = Findings::new();
-    findings
-        .check(Check::at_least("gain of dropout in test accuracy", gain, 0.5).unit(" points"))
-        .check(Check::at_least("share of the gain that loss + R1 has", (accuracy(1) - accuracy(0)) / gain, 0.5));
+    findings.check(Check::at_least("gain of dropout in test accuracy", gain, 0.5).unit(" points")).check(
+        // As a share it would hold for two losses as well.
+        Check::at_least("gain of loss + R1 less half of dropout's", explicit - 0.5 * gain.max(0.0), 0.0)
+            .unit(" points"),
+    );
     for (place, objective) in objectives.iter().enumerate() {
         findings.note(format!(
             "{}: training loss {:.4}, test accuracy {:.2} %",

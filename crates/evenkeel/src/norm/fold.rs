@@ -3,11 +3,11 @@
 use crate::batch::Batch;
 use crate::config::{NormMode, WeightNorm};
 use crate::network::{Network, State, Tracing};
-use crate::nn::{Context, Model, NormSettings, Reads};
+use crate::nn::{Context, Model, NormSettings, Reads, Targets};
 use crate::runner::{Build, Feed, Runner};
 use crate::{Error, Result};
 use evenkeel_graph::op::{Binary, Op};
-use evenkeel_graph::{DType, Graph, NodeId, Shape, Tensor, Var};
+use evenkeel_graph::{Graph, NodeId, Tensor, Var};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
@@ -91,6 +91,10 @@ impl Model for Folded {
     fn reads(&self) -> Reads {
         self.model.reads()
     }
+
+    fn targets(&self) -> Targets {
+        self.model.targets()
+    }
 }
 
 /// The network with folded norms and other settings, and its state: some new values, the others as they were.
@@ -128,14 +132,7 @@ impl<'a> Fed<'a> {
     pub(super) const SAMPLES: usize = 2;
 
     pub(super) fn new(network: &Network, state: &'a State) -> Self {
-        let shape = Shape::from([&[Self::SAMPLES], network.input_shape()].concat());
-        let labels = match network.reads() {
-            Reads::Numbers => Shape::from([Self::SAMPLES]),
-            Reads::Tokens => shape.clone(),
-        };
-        let dtype = if network.reads() == Reads::Tokens { DType::I32 } else { network.dtype() };
-        let blank = Batch { inputs: Tensor::zeros(shape, dtype), labels: Tensor::zeros(labels, DType::I32) };
-        Fed { state, blank }
+        Fed { state, blank: network.blank(Self::SAMPLES) }
     }
 
     /// Named values of a traced network.

@@ -47,7 +47,7 @@ pub fn norm_bounds(network: &Network, state: &State) -> Result<NormBounds> {
         let graph = Graph::new();
         chain(&network.trace(&graph, Tracing::quiet(1, NormMode::Running))?)?.len()
     };
-    let batch = nothing(network);
+    let batch = network.blank(1);
     let mut layers = Vec::new();
     let mut narrow = 0;
     for layer in 0..count {
@@ -250,10 +250,4 @@ impl SymmetricOperator for At<'_> {
         self.gram.runner.run(&feed, &mut self.gram.results)?;
         Ok(self.gram.results[0].to_f64())
     }
-}
-
-/// One sample of zeros, for programs that look at parameters alone.
-fn nothing(network: &Network) -> Batch {
-    let shape = Shape::from([&[1], network.input_shape()].concat());
-    Batch { inputs: Tensor::zeros(shape, network.dtype()), labels: Tensor::zeros([1], DType::I32) }
 }

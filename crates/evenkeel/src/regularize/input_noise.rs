@@ -1,6 +1,6 @@
 //! Noise on the inputs as a penalty in disguise.
 
-use crate::nn::{Context, Model, Reads};
+use crate::nn::{Context, Model, Reads, Targets};
 use evenkeel_graph::Var;
 
 /// A network whose inputs have normal noise added to them in training, fresh in every step; elsewhere the network itself.
@@ -23,5 +23,9 @@ impl Model for InputNoise {
 
     fn reads(&self) -> Reads {
         self.model.reads()
+    }
+
+    fn targets(&self) -> Targets {
+        self.model.targets()
     }
 }

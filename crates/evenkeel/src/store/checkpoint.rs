@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind as IoKind, Write};
+use std::io::{BufReader, BufWriter, ErrorKind as IoKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,15 +28,15 @@ const MANIFEST: &str = "manifest.json";
 const FILES: [&str; 4] = [PARAMETERS, BUFFERS, OPTIMIZER, STATE];
 const MANIFEST_LIMIT: u64 = 1 << 16;
 
-/// Everything a run needs to go on from a step.
+/// Everything a run needs to go on from a step; to be saved, it may borrow the tensors where they are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint {
+pub struct Checkpoint<'a> {
     /// The trained parameters.
-    pub parameters: Vec<NamedTensor>,
+    pub parameters: Vec<NamedTensor<'a>>,
     /// What layers remember without training it, e.g. running statistics.
-    pub buffers: Vec<NamedTensor>,
+    pub buffers: Vec<NamedTensor<'a>>,
     /// The state of the optimiser, e.g. momentum.
-    pub optimizer: Vec<NamedTensor>,
+    pub optimizer: Vec<NamedTensor<'a>>,
     /// The rest: the key of the random numbers, the position of the loader, the state of the metrics.
     pub state: Value,
 }
@@ -45,7 +45,7 @@ pub struct Checkpoint {
 #[derive(Clone, Debug)]
 pub struct Latest {
     /// The step and the checkpoint; `None` when there is no whole one.
-    pub found: Option<(u64, Checkpoint)>,
+    pub found: Option<(u64, Checkpoint<'static>)>,
     /// Why each newer checkpoint was passed over, the newest first.
     pub broken: Vec<Error>,
 }
@@ -74,20 +74,19 @@ impl Run {
         self.checkpoints_dir().join(format!("{step:06}"))
     }
 
-    /// Saves a checkpoint, in place of an older one of that step; when this returns, it survives a power cut.
+    /// Saves a checkpoint, in place of an older one of that step; when this returns, it survives a power cut. No tensor is copied.
     ///
     /// # Errors
     /// When it cannot be written; nothing of it is then left, and an older checkpoint of that step is as it was.
-    pub fn save_checkpoint(&self, step: u64, checkpoint: &Checkpoint) -> Result<()> {
-        let none = BTreeMap::new();
+    pub fn save_checkpoint(&self, step: u64, checkpoint: &Checkpoint<'_>) -> Result<()> {
         let mut state = serde_json::to_vec_pretty(&checkpoint.state)
             .map_err(|error| Error::input("cannot write the state as JSON").detail("got", error))?;
         state.push(b'\n');
         let contents = [
-            tensors::to_bytes(&checkpoint.parameters, &none)?,
-            tensors::to_bytes(&checkpoint.buffers, &none)?,
-            tensors::to_bytes(&checkpoint.optimizer, &none)?,
-            state,
+            Contents::of(&checkpoint.parameters)?,
+            Contents::of(&checkpoint.buffers)?,
+            Contents::of(&checkpoint.optimizer)?,
+            Contents { beginning: state, tensors: &[] },
         ];
         let parent = self.checkpoints_dir();
         fs::create_dir_all(&parent).map_err(|error| Error::io("make the folder of checkpoints", &parent, &error))?;
@@ -122,11 +121,11 @@ impl Run {
         files::sync_folder(&parent)
     }
 
-    /// Loads the checkpoint of a step.
+    /// Loads the checkpoint of a step. Memory: its tensors.
     ///
     /// # Errors
     /// When it is not there, or any byte of it is not the one that was saved; the error names the file.
-    pub fn load_checkpoint(&self, step: u64) -> Result<Checkpoint> {
+    pub fn load_checkpoint(&self, step: u64) -> Result<Checkpoint<'static>> {
         let folder = self.checkpoint_dir(step);
         if !folder.is_dir() {
             let steps = self.checkpoint_steps()?;
@@ -136,18 +135,15 @@ impl Run {
                 .hint("choose one of those, or train longer"));
         }
         let manifest = read_manifest(&folder, step)?;
-        let mut contents = Vec::with_capacity(FILES.len());
-        for entry in &manifest.files {
-            contents.push(read_checked(&folder, entry)?);
-        }
+        let entry = |index: usize| &manifest.files[index];
         let tensors = |index: usize| {
-            let file = tensors::from_bytes(&contents[index]);
-            file.map(|file| file.tensors).map_err(|error| error.detail("file", folder.join(FILES[index]).display()))
+            let read = |input: &mut dyn Read, length: u64| tensors::read(input, length).map(|file| file.tensors);
+            read_checked(&folder, entry(index), read)
         };
-        let state = serde_json::from_slice(&contents[3]).map_err(|error| {
-            Error::input("the state of a checkpoint is not readable")
-                .detail("file", folder.join(STATE).display())
-                .detail("got", error)
+        // The state first: it is small, and tells the most.
+        let state = read_checked(&folder, entry(3), |input, _| {
+            let unreadable = |error| Error::input("the state of a checkpoint is not readable").detail("got", error);
+            serde_json::from_reader(input).map_err(unreadable)
         })?;
         Ok(Checkpoint { parameters: tensors(0)?, buffers: tensors(1)?, optimizer: tensors(2)?, state })
     }
@@ -276,26 +272,51 @@ fn remove_any(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn write_folder(folder: &Path, step: u64, contents: &[Vec<u8>; 4]) -> Result<()> {
+/// What a file holds.
+struct Contents<'c> {
+    beginning: Vec<u8>,
+    /// What follows, as it lies in memory.
+    tensors: &'c [NamedTensor<'c>],
+}
+
+impl<'c> Contents<'c> {
+    fn of(tensors: &'c [NamedTensor<'c>]) -> Result<Self> {
+        Ok(Contents { beginning: tensors::header(tensors, &BTreeMap::new())?, tensors })
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.beginning[..]).chain(tensors::in_order(self.tensors).map(|tensor| &tensor.bytes[..]))
+    }
+}
+
+fn write_folder(folder: &Path, step: u64, contents: &[Contents<'_>; 4]) -> Result<()> {
     let failed = |error: std::io::Error| Error::io("write the checkpoint", folder, &error);
     remove_any(folder).and_then(|()| fs::create_dir(folder)).map_err(failed)?;
     let mut entries = Vec::with_capacity(FILES.len());
-    for (name, bytes) in FILES.iter().zip(contents) {
-        write_synced(&folder.join(name), bytes)?;
-        entries.push(Entry { name: (*name).to_owned(), bytes: bytes.len() as u64, sha256: sha256(bytes) });
+    for (name, contents) in FILES.iter().zip(contents) {
+        entries.push(write_synced(&folder.join(name), name, contents.parts())?);
     }
     let mut manifest = Manifest { format: 1, step, files: entries, manifest_sha256: String::new() };
     manifest.manifest_sha256 = sha256(manifest.text()?.as_bytes());
-    write_synced(&folder.join(MANIFEST), manifest.text()?.as_bytes())?;
+    write_synced(&folder.join(MANIFEST), MANIFEST, std::iter::once(manifest.text()?.as_bytes()))?;
     files::sync_folder(folder)
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = File::create_new(path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
+/// Writes the parts of a file one after the other, and says what the manifest has to tell of it.
+fn write_synced<'p>(path: &Path, name: &str, parts: impl Iterator<Item = &'p [u8]>) -> Result<Entry> {
+    let mut digest = Sha256::new();
+    let mut bytes = 0;
+    let written = File::create_new(path).and_then(|file| {
+        let mut buffered = BufWriter::new(file);
+        for part in parts {
+            digest.update(part);
+            bytes += part.len() as u64;
+            buffered.write_all(part)?;
+        }
+        buffered.into_inner()?.sync_all()
     });
-    written.map_err(|error| Error::io("write the checkpoint", path, &error))
+    written.map_err(|error| Error::io("write the checkpoint", path, &error))?;
+    Ok(Entry { name: name.to_owned(), bytes, sha256: hexadecimal(digest) })
 }
 
 impl Manifest {
@@ -344,7 +365,8 @@ fn read_manifest(folder: &Path, step: u64) -> Result<Manifest> {
     Ok(manifest)
 }
 
-fn read_checked(folder: &Path, entry: &Entry) -> Result<Vec<u8>> {
+/// What `read` makes of a file, once every byte of it is known to be the one that was saved.
+fn read_checked<T>(folder: &Path, entry: &Entry, read: impl FnOnce(&mut dyn Read, u64) -> Result<T>) -> Result<T> {
     let path = folder.join(&entry.name);
     let broken = |expected: String, got: String| {
         Error::input("a checkpoint is damaged: a file is not the one that was saved")
@@ -363,16 +385,37 @@ fn read_checked(folder: &Path, entry: &Entry) -> Result<Vec<u8>> {
     if length != entry.bytes {
         return Err(broken(format!("{} bytes", entry.bytes), format!("{length} bytes")));
     }
-    let bytes = files::read_bounded(&path, entry.bytes)?;
-    let actual = sha256(&bytes);
+    let mut input = BufReader::new(Digesting { input: files::open_regular(&path)?, digest: Sha256::new() });
+    let made = read(&mut input, length);
+    // What was not read so far counts as well.
+    std::io::copy(&mut input, &mut std::io::sink()).map_err(|error| Error::io("read the checkpoint", &path, &error))?;
+    let actual = hexadecimal(input.into_inner().digest);
     if actual != entry.sha256 {
         return Err(broken(format!("sha256 {}", entry.sha256), format!("sha256 {actual}")));
     }
-    Ok(bytes)
+    made.map_err(|error| error.detail("file", path.display()))
+}
+
+/// Reads, and takes the digest of what is read.
+struct Digesting<R> {
+    input: R,
+    digest: Sha256,
+}
+
+impl<R: Read> Read for Digesting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.digest.update(&buffer[..read]);
+        Ok(read)
+    }
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(Sha256::new_with_prefix(bytes))
+}
+
+fn hexadecimal(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn listed(steps: &[u64]) -> String {

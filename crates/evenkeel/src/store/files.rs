@@ -106,15 +106,21 @@ pub(super) fn sweep(folder: &Path) {
     }
 }
 
-/// Reads a whole file that may be at most `limit` bytes long.
-pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
+/// Opens a file to read, which a folder or a pipe is not.
+pub(super) fn open_regular(path: &Path) -> Result<File> {
     let failed = |error: std::io::Error| Error::io("read the file", path, &error);
     let file = File::open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(Error::input("cannot read what is not a regular file").detail("file", path.display()));
     }
+    Ok(file)
+}
+
+/// Reads a whole file that may be at most `limit` bytes long.
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| Error::io("read the file", path, &error);
     let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    open_regular(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > limit {
         return Err(Error::input("the file is longer than anything Evenkeel writes there")
             .detail("file", path.display())

@@ -1,12 +1,14 @@
 //! How are named tensors written to and read from safetensors files, the same bytes for the same tensors?
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, View};
-use safetensors::{SafeTensorError, SafeTensors};
-use serde_json::{Map, Value};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde_json::{Map, Value, json};
 
 use super::files;
 use crate::{Error, Result};
@@ -49,9 +51,9 @@ impl ElementType {
     }
 }
 
-/// A tensor as a file holds it: a name, a shape, and row-major little-endian bytes.
+/// A tensor as a file holds it: a name, a shape, and row-major little-endian bytes, which may be borrowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedTensor {
+pub struct NamedTensor<'a> {
     /// The path of the parameter, e.g. `layer2.0.conv1.weight`.
     pub name: String,
     /// The type of the elements.
@@ -59,10 +61,16 @@ pub struct NamedTensor {
     /// The length of each axis; empty for a scalar.
     pub shape: Vec<usize>,
     /// The elements, row-major, little endian.
-    pub bytes: Vec<u8>,
+    pub bytes: Cow<'a, [u8]>,
 }
 
-impl NamedTensor {
+impl NamedTensor<'_> {
+    /// The same with bytes of its own.
+    pub fn into_owned(self) -> NamedTensor<'static> {
+        let NamedTensor { name, dtype, shape, bytes } = self;
+        NamedTensor { name, dtype, shape, bytes: bytes.into_owned().into() }
+    }
+
     fn check(&self) -> Result<()> {
         let expected = self
             .shape
@@ -84,27 +92,16 @@ impl NamedTensor {
 }
 
 const METADATA: &str = "__metadata__";
-
-impl View for &NamedTensor {
-    fn dtype(&self) -> Dtype {
-        self.dtype.to_safetensors()
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
+/// The first bytes of a file: the length of its header. Headers have a multiple of it, so that elements are aligned.
+const LENGTH: usize = size_of::<u64>();
+/// A longer header is refused, as the library does.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// What a safetensors file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TensorFile {
     /// The tensors, sorted by name.
-    pub tensors: Vec<NamedTensor>,
+    pub tensors: Vec<NamedTensor<'static>>,
     /// The `__metadata__` of the file.
     pub metadata: BTreeMap<String, String>,
 }
@@ -115,8 +112,10 @@ pub struct TensorFile {
 ///
 /// # Errors
 /// When two tensors share a name, the bytes of one do not fit its shape, or the file cannot be written.
-pub fn write_safetensors(path: &Path, tensors: &[NamedTensor], metadata: &BTreeMap<String, String>) -> Result<()> {
-    files::write_atomically(path, &to_bytes(tensors, metadata)?)
+pub fn write_safetensors(path: &Path, tensors: &[NamedTensor<'_>], metadata: &BTreeMap<String, String>) -> Result<()> {
+    let mut bytes = header(tensors, metadata)?;
+    in_order(tensors).for_each(|tensor| bytes.extend_from_slice(&tensor.bytes));
+    files::write_atomically(path, &bytes)
 }
 
 /// Reads all tensors of a safetensors file, sorted by name. Memory is bounded by the size of the file.
@@ -124,65 +123,85 @@ pub fn write_safetensors(path: &Path, tensors: &[NamedTensor], metadata: &BTreeM
 /// # Errors
 /// When the file cannot be read, is no whole safetensors file, or holds a type of element other than [`ElementType`].
 pub fn read_safetensors(path: &Path) -> Result<TensorFile> {
-    let length = std::fs::metadata(path).map_err(|error| Error::io("read the tensors", path, &error))?.len();
-    from_bytes(&files::read_bounded(path, length)?).map_err(|error| error.detail("file", path.display()))
+    let failed = |error: std::io::Error| Error::io("read the tensors", path, &error);
+    let file = files::open_regular(path)?;
+    let length = file.metadata().map_err(failed)?.len();
+    read(&mut BufReader::new(file), length).map_err(|error| error.detail("file", path.display()))
 }
 
-pub(super) fn to_bytes(tensors: &[NamedTensor], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+/// The tensors as they lie in a file: those of wide elements first, which keeps all of them aligned, then by name.
+pub(super) fn in_order<'t, 'a>(tensors: &'t [NamedTensor<'a>]) -> impl Iterator<Item = &'t NamedTensor<'a>> {
+    let mut sorted: Vec<_> = tensors.iter().collect();
+    sorted.sort_by_key(|tensor| (Reverse(tensor.dtype.to_safetensors()), &tensor.name));
+    sorted.into_iter()
+}
+
+/// What a file begins with; the tensors follow, [`in_order`].
+pub(super) fn header(tensors: &[NamedTensor<'_>], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(Error::input("two tensors share a name").detail("tensor", pair[0]));
     }
     tensors.iter().try_for_each(NamedTensor::check)?;
-    let entries = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
-    let wanted: Option<HashMap<String, String>> =
-        (!metadata.is_empty()).then(|| metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect());
-    let mut bytes = safetensors::serialize(entries, wanted)
-        .map_err(|error| Error::input("cannot write the tensors as safetensors").detail("got", error))?;
-    if metadata.len() > 1 {
-        sort_metadata(&mut bytes, metadata)?;
+    let failed = |why: &dyn Display| Error::input("cannot write the tensors as safetensors").detail("got", why);
+    let mut entries = Map::new();
+    if !metadata.is_empty() {
+        entries.insert(METADATA.to_owned(), json!(metadata));
     }
-    Ok(bytes)
+    let mut at = 0;
+    for tensor in in_order(tensors) {
+        let data_offsets = (at, at + tensor.bytes.len());
+        at = data_offsets.1;
+        let info = TensorInfo { dtype: tensor.dtype.to_safetensors(), shape: tensor.shape.clone(), data_offsets };
+        let info = serde_json::to_value(info).map_err(|error| failed(&error))?;
+        entries.insert(tensor.name.clone(), info);
+    }
+    let mut text = Value::Object(entries).to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(LENGTH), b' ');
+    let length = text.len() as u64;
+    if length > LONGEST_HEADER {
+        return Err(failed(&"more names than a header can hold"));
+    }
+    Ok([&length.to_le_bytes()[..], &text].concat())
 }
 
-/// Writes the metadata in the order of its keys: the library takes the random order of a hash map.
-fn sort_metadata(bytes: &mut [u8], metadata: &BTreeMap<String, String>) -> Result<()> {
-    let failed = || Error::input("cannot write the tensors as safetensors").detail("got", "an unknown header");
-    let length = bytes.first_chunk().map(|length| u64::from_le_bytes(*length)).ok_or_else(failed)?;
-    let header = usize::try_from(length).ok().and_then(|length| bytes.get_mut(8..8 + length)).ok_or_else(failed)?;
-    let mut entries: Map<String, Value> = serde_json::from_slice(header).map_err(|_| failed())?;
-    let sorted: Map<String, Value> =
-        metadata.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str()))).collect();
-    *entries.get_mut(METADATA).ok_or_else(failed)? = Value::Object(sorted);
-    let text = Value::Object(entries).to_string();
-    if text.len() > header.len() {
-        return Err(failed());
-    }
-    header.fill(b' ');
-    header[..text.len()].copy_from_slice(text.as_bytes());
-    Ok(())
-}
-
-pub(super) fn from_bytes(bytes: &[u8]) -> Result<TensorFile> {
-    let broken = |error: SafeTensorError| {
+/// Reads a file of `length` bytes, tensor after tensor.
+pub(super) fn read(input: &mut dyn Read, length: u64) -> Result<TensorFile> {
+    let broken = |why: &dyn Display| {
         Error::input("this is not a whole safetensors file")
-            .detail("got", error)
+            .detail("got", why)
             .hint("copy the file again from its source")
     };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let metadata = header.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let views = SafeTensors::deserialize(bytes).map_err(broken)?;
-    let mut tensors = Vec::with_capacity(views.len());
-    for (name, view) in views.tensors() {
-        let dtype = ElementType::from_safetensors(view.dtype()).ok_or_else(|| {
+    let mut take = |bytes: usize| {
+        let mut taken = Vec::with_capacity(bytes);
+        let read = (&mut *input).take(bytes as u64).read_to_end(&mut taken).map_err(|error| broken(&error))?;
+        if read == bytes { Ok(taken) } else { Err(broken(&"fewer bytes than its header tells of")) }
+    };
+    let beginning = take(LENGTH)?;
+    let header = beginning.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if header > LONGEST_HEADER || header.saturating_add(LENGTH as u64) > length {
+        return Err(broken(&format!("a header of {header} bytes in a file of {length}")));
+    }
+    let header = take(header as usize)?;
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| broken(&error))?;
+    let told = metadata.data_len() as u64;
+    if told.checked_add((LENGTH + header.len()) as u64) != Some(length) {
+        return Err(broken(&format!("a header that tells of {told} bytes of elements in a file of {length}")));
+    }
+    let mut tensors = Vec::new();
+    for name in metadata.offset_keys() {
+        let Some(info) = metadata.info(&name) else { continue };
+        let dtype = ElementType::from_safetensors(info.dtype).ok_or_else(|| {
             Error::input("a tensor has a type of element that Evenkeel does not use")
                 .detail("tensor", &name)
                 .detail("expected", "F32, F64 or I32")
-                .detail("got", view.dtype())
+                .detail("got", info.dtype)
         })?;
-        tensors.push(NamedTensor { name, dtype, shape: view.shape().to_vec(), bytes: view.data().to_vec() });
+        let bytes = take(info.data_offsets.1 - info.data_offsets.0)?;
+        tensors.push(NamedTensor { name, dtype, shape: info.shape.clone(), bytes: bytes.into() });
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let metadata = metadata.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
     Ok(TensorFile { tensors, metadata })
 }

@@ -4,8 +4,8 @@ use crate::network::Network;
 use crate::{Error, Result};
 use std::fs;
 
-/// Parameters, velocities, and the two copies of them that a step and a checkpoint take.
-const COPIES: u64 = 4;
+/// Parameters, velocities and gradients.
+const COPIES: u64 = 3;
 
 /// Refuses a network whose state alone does not fit.
 ///

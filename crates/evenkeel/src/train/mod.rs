@@ -15,6 +15,5 @@ pub(crate) use memory::{available, check as check_memory};
 pub use plan::TrainingPlan;
 pub use session::{Event, Observer, Outcome, train};
 pub use start::start;
-pub(crate) use step::optimizer_names;
-pub(crate) use step::pass_name;
 pub use step::{StepResult, Trainer, TrainerOptions};
+pub(crate) use step::{optimizer_slots, pass_name};

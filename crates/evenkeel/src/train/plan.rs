@@ -6,11 +6,9 @@ use super::step::{Trainer, TrainerOptions};
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
-use crate::nn::Reads;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
-use evenkeel_graph::DType;
 use serde::Serialize;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
@@ -37,7 +35,7 @@ pub struct TrainingPlan {
     pub evaluation_bytes: usize,
     /// Bytes of one batch, of a step or of an evaluation.
     pub batch_bytes: usize,
-    /// Bytes of the copies that are made of the state while it is written to a checkpoint.
+    /// Bytes that it takes to read a checkpoint, in the place of the first state: its largest tensor once more. To write one takes none.
     pub checkpoint_bytes: usize,
     /// All of it together.
     pub peak_bytes: usize,
@@ -76,7 +74,7 @@ impl TrainingPlan {
         let data_bytes = dataset.train.bytes() + dataset.test.bytes();
         let batch_bytes = experiment.config.batch_size.max(evaluator.batch()) * sample_bytes(experiment);
         let (activation_bytes, evaluation_bytes) = (trainer.arena_bytes(), evaluator.arena_bytes());
-        let checkpoint_bytes = checkpoint_bytes(network, optimizer_bytes);
+        let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
         let steps: Vec<Work> = trainer.steps();
         TrainingPlan {
@@ -147,9 +145,8 @@ pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator
         evaluator = Evaluator::with_batch(network, evaluator.batch() / 2)?;
     }
     let data = experiment.dataset.train.bytes() + experiment.dataset.test.bytes();
-    let optimizer_bytes = super::step::optimizer_bytes(network, &*experiment.optimizer());
     let beside = |evaluator: &Evaluator<'_>| {
-        let taken = data + checkpoint_bytes(network, optimizer_bytes) + bytes(evaluator);
+        let taken = data + checkpoint_bytes(network) + bytes(evaluator);
         trainer(Some(MemoryLimit { bytes: limit, taken }))
     };
     match beside(&evaluator) {
@@ -163,15 +160,16 @@ pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator
 
 fn sample_bytes(experiment: &Experiment) -> usize {
     let (network, values) = (&experiment.network, experiment.dataset.train.image_len());
-    let input = if network.reads() == Reads::Tokens { DType::I32 } else { network.dtype() };
+    let input = network.input_dtype();
     let labels = network.labels().0.elements().min(values);
     values * input.bytes() + labels * size_of::<i32>()
 }
 
-/// Parameters and buffers are copied once, and then as bytes together with what the optimiser keeps.
-fn checkpoint_bytes(network: &Network, optimizer_bytes: usize) -> usize {
-    let parameters = network.parameter_count() * network.dtype().bytes();
-    2 * (parameters + network.buffer_bytes()) + optimizer_bytes
+/// The largest tensor, which is there as bytes and as numbers when it is read.
+fn checkpoint_bytes(network: &Network) -> usize {
+    let parameters = network.parameters().iter().map(|info| info.shape.elements());
+    let buffers = network.buffers().iter().map(|info| info.shape.elements());
+    parameters.chain(buffers).max().unwrap_or(0) * network.dtype().bytes()
 }
 
 fn dearest(steps: &[Work], price: impl Fn(&Work) -> u64) -> Vec<Work> {

@@ -127,7 +127,7 @@ pub fn train(experiment: &Experiment, dir: &Path, resume: bool, observer: &mut d
 }
 
 /// The newest whole checkpoint; none in a run that was stopped before its first one.
-fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpoint)>> {
+fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpoint<'static>)>> {
     let latest = run.load_latest()?;
     if latest.found.is_some() {
         latest.broken.into_iter().for_each(|broken| observer.event(&Event::PassedOver(broken)));
@@ -205,6 +205,7 @@ impl<'e> Session<'e> {
         let mut fresh = (!resume).then(|| Fresh { run: run.clone(), made_folder });
         let mut metrics = run.metrics_writer().inspect_err(|_| fresh.take().into_iter().for_each(Fresh::discard))?;
         if resume {
+            trainer.forget_state();
             if let Some((step, checkpoint)) = newest(&run, observer)? {
                 progress = Progress::from_json(step, &checkpoint.state)?;
                 if step > steps {
@@ -213,9 +214,10 @@ impl<'e> Session<'e> {
                         .detail("expected", format!("at least {}", step.div_ceil(steps_per_epoch)))
                         .detail("got", config.epochs));
                 }
-                let state = experiment.state_of(&checkpoint)?;
-                trainer.set_state(state, Some(experiment.optimizer_state_of(&checkpoint)?))?;
+                let (state, kept) = experiment.training_state_of(checkpoint)?;
+                trainer.set_state(state, Some(kept))?;
             } else {
+                trainer.set_state(experiment.initial_state(), None)?;
                 prepared = prepare(experiment, observer)?;
             }
             metrics.truncate_after(progress.step)?;
@@ -424,7 +426,8 @@ impl<'e> Session<'e> {
     fn save(&mut self) -> Result<()> {
         let seconds = self.seconds();
         let rest = self.progress.to_json(seconds);
-        let checkpoint = self.experiment.checkpoint(&self.trainer.state(), self.trainer.optimizer_state(), rest);
+        let (parameters, buffers) = (self.trainer.parameters(), self.trainer.buffers());
+        let checkpoint = self.experiment.checkpoint(parameters, buffers, self.trainer.optimizer_state(), rest);
         self.metrics.sync()?;
         self.run.save_checkpoint(self.progress.step, &checkpoint)?;
         self.run.keep_checkpoints(self.config().checkpoint.keep)
@@ -443,8 +446,8 @@ impl<'e> Session<'e> {
 
     /// Says where the numbers stopped being finite.
     fn diverged(&mut self, batch: &Batch, result: StepResult) -> Result<Error> {
-        let what = if result.loss.is_finite() { "gradient" } else { "loss" };
-        let value = if result.loss.is_finite() { result.gradient_norm } else { result.loss };
+        let suspects = [("loss", result.loss), ("objective", result.objective), ("gradient", result.gradient_norm)];
+        let (what, value) = suspects.into_iter().find(|(_, value)| !value.is_finite()).unwrap_or(suspects[2]);
         let value = if value.is_nan() { "NaN" } else { "infinite" };
         let step = self.progress.step + 1;
         let mut error = Error::numerical(format!("the {what} became {value} at step {step}"));

@@ -2,9 +2,11 @@
 
 use super::fresh::Fresh;
 use super::progress::Progress;
+use super::step::{optimizer_slots, zeros};
 use crate::Result;
 use crate::experiment::Experiment;
 use crate::init::Prepared;
+use crate::network::State;
 use crate::report::write_report;
 use crate::store::Run;
 use std::path::Path;
@@ -23,7 +25,10 @@ pub fn start(experiment: &Experiment, dir: &Path, prepared: &Prepared) -> Result
         run.write_measurement(&prepared.measurement.name(), &prepared.measurement)?;
         let seconds = prepared.measurement.seconds;
         let rest = Progress::default().to_json(seconds);
-        run.save_checkpoint(0, &experiment.checkpoint(&prepared.state, &experiment.first_optimizer_state(), rest))?;
+        let State { parameters, buffers } = &prepared.state;
+        let slots = optimizer_slots(&experiment.network, &*experiment.optimizer());
+        let nothing_kept = zeros(&slots, experiment.network.dtype());
+        run.save_checkpoint(0, &experiment.checkpoint(parameters, buffers, &nothing_kept, rest))?;
         write_report(&run)
     };
     match write() {

@@ -3,14 +3,14 @@
 use crate::batch::Batch;
 use crate::config::NormMode;
 use crate::network::{Network, Noise, State, Tracing};
-use crate::nn::Perturbation;
+use crate::nn::{ParameterInfo, Perturbation};
 use crate::norm::check_weights;
 use crate::optim::{Optimizer, Update};
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::work::Work;
 use crate::{Error, Result};
 use evenkeel_cpu::NonFinite;
-use evenkeel_graph::{DType, Graph, Pass, Tensor, Var};
+use evenkeel_graph::{DType, Graph, Pass, Shape, Tensor, Var};
 use std::rc::Rc;
 
 /// Takes steps. Parameters, what the optimiser keeps, and buffers live in the program's outputs and are updated in place.
@@ -66,10 +66,11 @@ struct Step {
 
 /// Something that the optimiser keeps for a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Slot {
-    name: &'static str,
-    /// The parameter's place among the network's.
-    parameter: usize,
+pub(crate) struct Slot {
+    /// What checkpoints call it: a velocity as its parameter, everything else `name/path`.
+    pub(crate) name: String,
+    /// The parameter's.
+    pub(crate) shape: Shape,
 }
 
 /// What a step found on its batch, before the update.
@@ -109,7 +110,7 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// As [`Trainer::new`], and when a memory limit cannot be kept.
     pub fn with(network: &'n Network, how: TrainerOptions, batch: usize, state: State) -> Result<Self> {
-        let slots = slots(network, &*how.optimizer);
+        let slots = optimizer_slots(network, &*how.optimizer);
         let due = vec![true; network.due(0).len()];
         let runner = program(network, &how, batch, &due, Purpose::Train)?;
         let outputs = runner.new_outputs();
@@ -179,7 +180,7 @@ impl<'n> Trainer<'n> {
 
     /// What [`Trainer::optimizer_state`] is called in checkpoints.
     pub fn optimizer_names(&self) -> Vec<String> {
-        optimizer_names(self.network, &*self.how.optimizer)
+        self.slots.iter().map(|slot| slot.name.clone()).collect()
     }
 
     /// The buffers as they are now.
@@ -198,23 +199,22 @@ impl<'n> Trainer<'n> {
     /// When a tensor is not shaped like its parameter, or a weight could never learn ([`check_weights`]).
     pub fn set_state(&mut self, state: State, optimizer: Option<Vec<Tensor>>) -> Result<()> {
         let infos = self.network.parameters();
-        let kept = self.slots.iter().map(|slot| &infos[slot.parameter]);
-        let zeros = || kept.clone().map(|info| Tensor::zeros(&info.shape, self.network.dtype())).collect();
-        let optimizer = optimizer.unwrap_or_else(zeros);
+        let optimizer = optimizer.unwrap_or_else(|| zeros(&self.slots, self.network.dtype()));
         let given: Vec<Tensor> = state.parameters.into_iter().chain(optimizer).chain(state.buffers).collect();
-        let slots = &self.outputs[SCALARS..];
-        if given.len() != slots.len() {
+        if given.len() != self.outputs.len() - SCALARS {
             return Err(Error::input("the state has another number of tensors than the network")
-                .detail("expected", slots.len())
+                .detail("expected", self.outputs.len() - SCALARS)
                 .detail("got", given.len()));
         }
-        let names = infos.iter().chain(kept).map(|info| &info.path);
-        let names = names.chain(self.network.buffers().iter().map(|info| &info.path));
-        for ((slot, tensor), name) in slots.iter().zip(&given).zip(names) {
-            if slot.shape() != tensor.shape() || slot.dtype() != tensor.dtype() {
+        let kept = self.slots.iter().map(|slot| (&slot.name, &slot.shape));
+        let wanted = infos.iter().map(|info| (&info.path, &info.shape)).chain(kept);
+        let wanted = wanted.chain(self.network.buffers().iter().map(|info| (&info.path, &info.shape)));
+        let dtype = self.network.dtype();
+        for ((name, shape), tensor) in wanted.zip(&given) {
+            if shape != tensor.shape() || dtype != tensor.dtype() {
                 return Err(Error::input(format!("{name} does not have the network's shape"))
                     .detail("layer", name)
-                    .detail("expected", format!("{} {}", slot.dtype(), slot.shape()))
+                    .detail("expected", format!("{dtype} {shape}"))
                     .detail("got", format!("{} {}", tensor.dtype(), tensor.shape())));
             }
         }
@@ -231,7 +231,13 @@ impl<'n> Trainer<'n> {
 
     /// Bytes of what the optimiser keeps.
     pub(super) fn optimizer_bytes(&self) -> usize {
-        optimizer_bytes(self.network, &*self.how.optimizer)
+        self.slots.iter().map(|slot| slot.shape.elements()).sum::<usize>() * self.network.dtype().bytes()
+    }
+
+    /// Gives back the memory of the state, in the place of which another is to be set.
+    pub(super) fn forget_state(&mut self) {
+        let nothing = Tensor::zeros([0], self.network.dtype());
+        self.outputs[SCALARS..].fill(nothing);
     }
 
     /// Gives back the memory of a step until the next one.
@@ -278,27 +284,18 @@ impl<'n> Trainer<'n> {
 }
 
 /// What the optimiser keeps, parameter after parameter.
-fn slots(network: &Network, optimizer: &dyn Optimizer) -> Vec<Slot> {
-    let of = |(parameter, info): (usize, &crate::nn::ParameterInfo)| {
-        optimizer.slots(&info.path).iter().map(move |&name| Slot { name, parameter })
+pub(crate) fn optimizer_slots(network: &Network, optimizer: &dyn Optimizer) -> Vec<Slot> {
+    let of = |info: &ParameterInfo| {
+        let name = |kept: &&str| if *kept == "velocity" { info.path.clone() } else { format!("{kept}/{}", info.path) };
+        let slot = |kept| Slot { name: name(kept), shape: info.shape.clone() };
+        optimizer.slots(&info.path).iter().map(slot).collect::<Vec<_>>()
     };
-    network.parameters().iter().enumerate().flat_map(of).collect()
+    network.parameters().iter().flat_map(of).collect()
 }
 
-/// Bytes of what the optimiser keeps.
-pub(super) fn optimizer_bytes(network: &Network, optimizer: &dyn Optimizer) -> usize {
-    let slots = slots(network, optimizer);
-    let elements = slots.iter().map(|slot| network.parameters()[slot.parameter].shape.elements());
-    elements.sum::<usize>() * network.dtype().bytes()
-}
-
-/// What is called how in checkpoints: a velocity as its parameter, everything else `name/path`.
-pub(crate) fn optimizer_names(network: &Network, optimizer: &dyn Optimizer) -> Vec<String> {
-    let name = |slot: Slot| {
-        let path = &network.parameters()[slot.parameter].path;
-        if slot.name == "velocity" { path.clone() } else { format!("{}/{path}", slot.name) }
-    };
-    slots(network, optimizer).into_iter().map(name).collect()
+/// What it keeps before the first step.
+pub(super) fn zeros(slots: &[Slot], dtype: DType) -> Vec<Tensor> {
+    slots.iter().map(|slot| Tensor::zeros(&slot.shape, dtype)).collect()
 }
 
 fn scalar(value: f64, dtype: DType) -> Tensor {
@@ -327,7 +324,10 @@ fn program(network: &Network, how: &TrainerOptions, batch: usize, due: &[bool], 
     let objective = traced.with_due_terms(loss, &|term| due.get(term).is_none_or(|due| *due))?;
     let variables = traced.parameters();
     let gradient = graph.vjp(&[objective], &variables, None)?;
-    let norm = gradient_norm(&gradient).unwrap_or_else(|| loss.like(0.0));
+    let norm = {
+        let _scope = graph.scope("gradient_norm");
+        gradient_norm(&gradient).unwrap_or_else(|| loss.like(0.0))
+    };
     let scalars = [("loss", loss), ("objective", objective), ("hits", traced.hits.sum_all()), ("gradient_norm", norm)];
     let mut outputs: Vec<(String, Var<'_>)> = scalars.map(|(name, var)| (name.to_string(), var)).into();
     if purpose == Purpose::Inspect {

@@ -5,7 +5,7 @@ use evenkeel::config::{Activation, Initialization, Loss, NormKind, NormMode, Wei
 use evenkeel::curvature::Curvature;
 use evenkeel::graph::{DType, Tensor, Var};
 use evenkeel::models::build;
-use evenkeel::nn::{Context, ImprovedGroup, Kept, Model, NormSettings};
+use evenkeel::nn::{Context, ImprovedGroup, Kept, Model, NormSettings, Targets};
 use evenkeel::norm::{fold, recalibrate};
 use evenkeel::optim::Sgd;
 use evenkeel::train::Trainer;
@@ -62,6 +62,24 @@ fn every_norm_that_is_a_constant_folds_into_the_layer_before_it_whatever_its_wei
             assert_eq!(folded.parameters().len(), 2);
         }
     }
+}
+
+#[test]
+fn networks_that_answer_with_numbers_fold() {
+    struct Numbers;
+    impl Model for Numbers {
+        fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
+            Dense(NormKind::Batch).forward(cx, x)
+        }
+        fn targets(&self) -> Targets {
+            Targets::Numbers
+        }
+    }
+    let network = Network::with(Box::new(Numbers), &[3], DType::F64, Loss::Squared, NormSettings::default()).unwrap();
+    let answer = network.labels().0.elements();
+    let labels = tensor(&[4, answer], &normal(4 * answer, 53));
+    let (apart, folded) = difference(&network, &Batch { inputs: tensor(&[4, 3], &normal(12, 51)), labels });
+    assert!(apart < 1e-12 && folded.targets() == Targets::Numbers, "{apart:e}");
 }
 
 #[test]
