@@ -35,7 +35,7 @@ fn a_program_draws_what_the_host_draws_with_the_same_key() {
 
 #[test]
 fn single_precision_draws_the_same_numbers_cut_off_or_rounded() {
-    let drawn = draw(10_000, 1);
+    let drawn = draw(3_000_000, 2);
     for (double, single) in drawn[0].to_f64().iter().zip(drawn[2].to_f64()) {
         assert_eq!((double * f64::from(1 << 24)).floor() / f64::from(1 << 24), single);
     }
