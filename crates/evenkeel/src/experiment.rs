@@ -115,7 +115,16 @@ impl Experiment {
 
     /// Samples that a measurement during training is taken over: `measure.samples`, or all when there are fewer.
     pub fn measured_samples(&self) -> usize {
-        self.config.measure.samples.min(self.dataset.train.len())
+        self.whole_ghosts(self.config.measure.samples)
+    }
+
+    /// So many samples, or all when there are fewer, and no more than ghost batches divide.
+    pub(crate) fn whole_ghosts(&self, samples: usize) -> usize {
+        let samples = samples.min(self.dataset.train.len());
+        match self.config.batch_norm.ghost {
+            Some(ghost) if self.network.has_batch_statistics() && samples > ghost => samples - samples % ghost,
+            _ => samples,
+        }
     }
 
     /// Parameters and buffers of a checkpoint, checked against the network and converted to its type.

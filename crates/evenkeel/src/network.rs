@@ -193,8 +193,8 @@ impl Network {
         Ok(self)
     }
 
-    /// The same network with dropout of the hidden values that it makes known ([`Context::tap`]): those after each activation in the
-    /// networks of the zoo.
+    /// The same network with dropout of the hidden values that it hands out for that ([`Context::tap`]): those after each activation in
+    /// the networks of the zoo.
     ///
     /// # Errors
     /// When it makes none known, or a share outside 0 to 1 is dropped.
@@ -202,7 +202,7 @@ impl Network {
         let mut paths: Vec<String> = {
             let graph = Graph::new();
             let trace = self.trace(&graph, Tracing::quiet(2, NormMode::Running))?;
-            trace.cx.taps().into_iter().map(|tap| tap.path).collect()
+            trace.cx.taps().into_iter().filter(|tap| tap.droppable).map(|tap| tap.path).collect()
         };
         if layers == DropoutLayers::Last {
             paths.drain(..paths.len().saturating_sub(1));
@@ -210,7 +210,9 @@ impl Network {
         if paths.is_empty() {
             return Err(Error::input("the network has no hidden values that could be dropped")
                 .detail("key", "dropout.rate")
-                .detail("got", dropout.rate));
+                .detail("expected", "0 for a network without hidden activations")
+                .detail("got", dropout.rate)
+                .hint("leave dropout out, or choose a model with hidden layers and activations"));
         }
         self.dropout = Some((dropout, paths));
         self.survey()?;

@@ -61,6 +61,24 @@ fn a_known_key_in_the_wrong_place_is_shown_where_it_belongs() {
       1 | momentum = 0.5
         | ^^^^^^^^ did you mean 'optimizer.momentum' or 'batch_norm.momentum'?
     "#);
+    // Not the section that is spelled most like it.
+    insta::assert_snapshot!(file("lr = 0.5\n"), @r#"
+    unknown key 'lr'
+      --> run.toml:1:1
+      1 | lr = 0.5
+        | ^^ did you mean 'optimizer.learning_rate'?
+    "#);
+}
+
+#[test]
+fn a_penalty_of_dropout_where_nothing_is_dropped_is_refused() {
+    insta::assert_snapshot!(file("[dropout]\nr1 = 1.0\n"), @r#"
+    dropout.r1 is a penalty of dropout, and nothing is dropped
+      --> run.toml:2:6
+      2 | r1 = 1.0
+        |      ^^^ needs dropout.rate above 0
+    hint: set dropout.rate; with dropout.masks = "none" it stands in the penalty alone
+    "#);
 }
 
 #[test]

@@ -154,13 +154,13 @@ prop_compose! {
 
 prop_compose! {
     fn dropped()(
-        rate in 0.0..1.0,
+        rate in 0.01..1.0,
         masks in choice(DropoutMasks::ALL),
         layers in choice(DropoutLayers::ALL),
         r1 in prop_oneof![Just(-1.0), positive()],
         approximate: bool,
         r2 in prop_oneof![Just(-1.0), positive()],
-        r2_masks: usize,
+        r2_masks in 0..=10_000_usize,
     ) -> DropoutConfig {
         DropoutConfig { rate, masks, layers, r1, approximate, r2, r2_masks }
     }

@@ -157,5 +157,7 @@ fn a_network_and_data_that_do_not_belong_together_are_refused() {
     let error = experiment(&path, &["model=mlp"]).err().unwrap().to_string();
     assert!(error.contains("model 'mlp' reads images, and the data set holds a text"), "{error}");
     let error = experiment(&path, &["model=transformer:1-8-2-4"]).err().unwrap().to_string();
-    assert!(error.contains("at most 4 tokens"), "{error}");
+    assert!(error.contains("at most 4 tokens") && error.contains("data.tokens=4"), "{error}");
+    let error = experiment(&path, &["model=gru", "norm=layer"]).err().unwrap().to_string();
+    assert!(error.contains("a recurrent network has no normalization layers"), "{error}");
 }

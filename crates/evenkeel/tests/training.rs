@@ -116,7 +116,29 @@ fn divergence_is_told_with_step_and_layer_and_keeps_a_finite_state() {
     let (_, checkpoint) = last(&dir);
     let state = experiment.state_of(checkpoint).unwrap();
     assert!(state.parameters.iter().all(|tensor| tensor.to_f64().iter().all(|value| value.is_finite())));
-    assert!(dir.join("report.html").exists());
+    let report = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(report.contains(">diverged</span>") && report.contains("The run diverged"));
+}
+
+#[test]
+fn where_the_first_step_fails_no_smaller_rate_is_advised() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["norm=none", "initialization_scale=1e30", "measure.start_and_end=false"];
+    let error = train(&experiment(&settings), &folder.path().join("run"), false, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("initialization_scale") && !error.contains("--lr"), "{error}");
+}
+
+#[test]
+fn measurements_take_as_many_samples_as_ghost_batches_divide() {
+    assert_eq!(experiment(&["batch_norm.ghost=16", "batch_size=32"]).measured_samples(), 32);
+    assert_eq!(experiment(&["batch_norm.ghost=16", "norm=none"]).measured_samples(), 40);
+}
+
+#[test]
+fn dropout_of_a_network_without_hidden_activations_is_refused() {
+    let words = ["model=autoencoder:4", "dropout.rate=0.5"].map(|word| Override::set(word).unwrap());
+    let error = Experiment::survey(Config::resolve(None, &words).unwrap()).map(drop).unwrap_err();
+    assert_eq!(error.what(), "the network has no hidden values that could be dropped");
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! The transformer of the zoo: it sees no future, it learns, and it is refused where it does not fit.
 #![allow(clippy::unwrap_used)]
 
-use evenkeel::config::{Config, Initialization, ModelSpec, NormKind, NormMode, Override};
+use evenkeel::config::{Config, DropoutLayers, DropoutMasks, Initialization, ModelSpec, NormKind, NormMode, Override};
 use evenkeel::curvature::Curvature;
 use evenkeel::experiment::Experiment;
 use evenkeel::graph::Tensor;
 use evenkeel::models::Transformer;
+use evenkeel::nn::Dropout;
 use evenkeel::optim::Sgd;
 use evenkeel::train::Trainer;
-use evenkeel::{Batch, Network, State};
+use evenkeel::{Batch, Network, Probe, State};
 
 const SMALL: Transformer =
     Transformer { layers: 2, width: 12, heads: 3, context: 6, vocabulary: 5, norm: NormKind::Layer };
@@ -64,6 +65,20 @@ fn a_transformer_has_as_many_parameters_as_its_sizes_say() {
     assert_eq!(network.parameter_count(), norms + attention + inner + tables);
     assert_eq!(network.parameters()[0].path, "tokens.weight");
     assert!(network.parameters().iter().any(|info| info.path == "blocks.3.attention.qkv.weight"));
+}
+
+#[test]
+fn dropout_takes_activations_and_leaves_the_residual_stream() {
+    let network = Network::new(SMALL, &[6]).unwrap();
+    let dropout = Dropout { rate: 0.5, masks: DropoutMasks::PerSample };
+    let network = network.with_dropout(dropout, DropoutLayers::All).unwrap();
+    let mut places = vec![];
+    Probe::new(&network, 2, NormMode::Running, |trace| {
+        places = trace.cx.dropout_sites().into_iter().map(|site| site.path).collect();
+        Ok(vec![("logits".to_string(), trace.logits)])
+    })
+    .unwrap();
+    assert_eq!(places, ["blocks.0.act_dropout", "blocks.1.act_dropout"]);
 }
 
 #[test]

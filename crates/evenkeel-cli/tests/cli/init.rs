@@ -80,6 +80,7 @@ fn what_is_refused_leaves_nothing_behind() {
       key       init.batch_size
       expected  an even number of at least 2: half of a batch comes again
       got       7
+    hint: set `init.batch_size`; what is left out there is that of training, or the paper's
     ");
     assert!(!place.path("run").exists());
 }

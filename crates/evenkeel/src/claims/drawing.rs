@@ -75,7 +75,8 @@ fn drawn(figure: &Figure) -> Plot {
         let hover = format!("{name} = %{{y:.4~g}}<extra></extra>");
         match figure.kind {
             Kind::Bars => {
-                let ends = vec![figure.categories.first().cloned(), figure.categories.last().cloned()];
+                let ends = [figure.categories.first(), figure.categories.last()];
+                let ends: Vec<_> = ends.iter().map(|end| end.map(|name| escape(name))).collect();
                 let trace = Scatter::new(ends, vec![mark.y; 2]).name(&name).mode(Mode::Lines).line(style);
                 plot.add_trace(trace.hover_template(hover));
             }
@@ -126,10 +127,18 @@ fn line(plot: &mut Plot, figure: &Figure, series: &Series, hue: Hue) {
     plot.add_trace(trace);
 }
 
+/// How far down from a number one standard deviation reaches at most where an axis has no place for 0.
+const LEAST: f64 = 0.999;
+
 /// The area of one standard deviation on both sides of a long line.
 fn band(plot: &mut Plot, figure: &Figure, series: &Series, hue: Hue) {
     let side = |sign: f64| {
-        let y = series.y.iter().zip(&series.spread).map(|(y, spread)| y + sign * spread).collect();
+        // On a logarithmic axis the lower side ends above 0, as that of error bars.
+        let reach = |y: f64, spread: f64| match figure.y.logarithmic && sign < 0.0 {
+            true => spread.min(LEAST * y),
+            false => spread,
+        };
+        let y = series.y.iter().zip(&series.spread).map(|(y, spread)| y + sign * reach(*y, *spread)).collect();
         let side = Series { y, ..series.clone() };
         let drawable = drawable(figure, &side);
         let trace = Scatter::new(xs(&drawable), ys(&drawable)).mode(Mode::Lines).show_legend(false);
@@ -166,9 +175,8 @@ fn error_bars(figure: &Figure, series: &Series, hue: Hue) -> Option<ErrorData> {
     }
     let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
     let above: Vec<f64> = series.spread.iter().map(|spread| finite(*spread)).collect();
-    let least = 0.999;
     let below = above.iter().zip(&series.y).map(|(spread, y)| match figure.y.logarithmic {
-        true => finite(spread.min(least * y).max(0.0)),
+        true => finite(spread.min(LEAST * y).max(0.0)),
         false => *spread,
     });
     let bars = ErrorData::new(ErrorType::Data).array(above.clone()).array_minus(below.collect()).symmetric(false);

@@ -133,8 +133,9 @@ fn checks(outcome: &Outcome) -> String {
         "<div class=\"scroll\"><table class=\"checks\"><thead><tr><th>Measured</th><th></th><th>Wanted</th><th></th></tr>\
          </thead><tbody>",
     );
+    let none_decides = !outcome.checks.iter().any(Check::decides);
     for check in &outcome.checks {
-        let (class, mark) = mark(check);
+        let (class, mark) = mark(check, none_decides);
         let _ = write!(
             html,
             "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{}</td><td class=\"mark\">{mark}</td></tr>",
@@ -146,9 +147,9 @@ fn checks(outcome: &Outcome) -> String {
     html + "</tbody></table></div>" + &wanted
 }
 
-/// The class of a check's row and the word at its end.
-fn mark(check: &Check) -> (&'static str, &'static str) {
-    match (check.decides(), check.outcome()) {
+/// The class of a check's row and the word at its end. Where no check decides, those for the record do.
+fn mark(check: &Check, none_decides: bool) -> (&'static str, &'static str) {
+    match (check.decides() || none_decides, check.outcome()) {
         (true, Some(true)) => ("", "holds"),
         (true, Some(false)) => ("fails", "fails"),
         (true, None) => ("fails", "open"),
@@ -160,7 +161,8 @@ fn mark(check: &Check) -> (&'static str, &'static str) {
 
 fn notes(outcome: &Outcome) -> String {
     let mut html: String = outcome.notes.iter().map(|note| format!("<p class=\"note\">{}</p>", prose(note))).collect();
-    if outcome.checks.iter().any(|check| !check.decides()) {
+    let deciding = outcome.checks.iter().filter(|check| check.decides()).count();
+    if deciding > 0 && deciding < outcome.checks.len() {
         html.push_str("<p class=\"note\">In brackets: for the record, without a part in the verdict.</p>");
     }
     let seeds = match outcome.seeds {

@@ -3,7 +3,7 @@
 use super::Setting;
 use crate::data::{Dataset, LoadOptions};
 use crate::nn::Context;
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, Sgd};
 use crate::study::{self, Fit};
 use crate::train::{StepResult, Trainer};
 use crate::{Batch, Error, Network, Result, State};
@@ -178,9 +178,45 @@ pub(super) fn steps_until(
     Ok(taken)
 }
 
+/// Steps until the moving average of the batches' losses, each with a weight of 0.2, is below a level.
+pub(super) fn steps_to_loss(
+    network: &Network,
+    start: State,
+    samples: &Batch,
+    how: &Fit<'_>,
+    level: f64,
+) -> Result<u64> {
+    let mut average = None;
+    steps_until(network, PLAIN_SGD, start, samples, how, |_, result, _| {
+        let moved = average.map_or(result.loss, |average: f64| 0.8 * average + 0.2 * result.loss);
+        average = Some(moved);
+        Ok(moved < level)
+    })
+}
+
+/// Steps along the gradient and nothing else.
+pub(super) const PLAIN_SGD: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+
+/// The seeds, for jobs over several things.
+pub(super) fn seeds(setting: &Setting) -> Vec<u64> {
+    setting.seeds().collect()
+}
+
 /// Every pair, the first of them changing slowest.
 pub(super) fn pairs<A: Copy, B: Copy>(of: &[A], with: &[B]) -> Vec<(A, B)> {
     of.iter().flat_map(|&a| with.iter().map(move |&b| (a, b))).collect()
+}
+
+/// Every triple, likewise.
+pub(super) fn triples<A: Copy, B: Copy, C: Copy>(of: &[A], with: &[B], and: &[C]) -> Vec<(A, B, C)> {
+    pairs(of, &pairs(with, and)).into_iter().map(|(a, (b, c))| (a, b, c)).collect()
+}
+
+/// A list a setting, each of as many seeds, as a list a seed: what figures take.
+pub(super) fn by_seed<L: AsRef<[f64]>>(by_setting: &[L]) -> Vec<Vec<f64>> {
+    let seeds = by_setting.first().map_or(0, |seeds| seeds.as_ref().len());
+    let of = |seed: usize| by_setting.iter().map(move |seeds| seeds.as_ref().get(seed).copied().unwrap_or(f64::NAN));
+    (0..seeds).map(|seed| of(seed).collect()).collect()
 }
 
 /// The place of the smallest number; a number that is none is never the smallest, unless all are none.
@@ -225,7 +261,9 @@ mod tests {
     }
 
     #[test]
-    fn pairs_come_in_order() {
+    fn pairs_and_triples_come_in_order_and_lists_turn() {
+        assert_eq!(triples(&[1, 2], &['a'], &[true, false])[1..3], [(1, 'a', false), (2, 'a', true)]);
+        assert_eq!(by_seed(&[vec![1.0, 2.0], vec![3.0, 4.0]]), [[1.0, 3.0], [2.0, 4.0]]);
         assert_eq!(pairs(&[1, 2], &['a', 'b']), [(1, 'a'), (1, 'b'), (2, 'a'), (2, 'b')]);
     }
 }

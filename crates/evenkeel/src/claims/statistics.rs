@@ -41,6 +41,24 @@ pub fn quantile(numbers: &[f64], share: f64) -> f64 {
     if low == high { low } else { low + (high - low) * place.fract() }
 }
 
+/// The largest number; NaN for no numbers, or where one is NaN.
+pub fn largest(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    numbers.into_iter().reduce(|a, b| if a.is_nan() || a > b { a } else { b }).unwrap_or(f64::NAN)
+}
+
+/// The least number; NaN for no numbers, or where one is NaN.
+pub fn least(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    -largest(numbers.into_iter().map(|number| -number))
+}
+
+/// The mean at each place of several lists, over those that go so far.
+pub fn mean_list<'l>(lists: impl IntoIterator<Item = &'l [f64]>) -> Vec<f64> {
+    let lists: Vec<&[f64]> = lists.into_iter().collect();
+    let longest = lists.iter().map(|list| list.len()).max().unwrap_or(0);
+    let at = |place: usize| mean(&lists.iter().filter_map(|list| list.get(place).copied()).collect::<Vec<_>>());
+    (0..longest).map(at).collect()
+}
+
 /// The median of `a` over the median of `b`.
 pub fn ratio_of_medians(a: &[f64], b: &[f64]) -> f64 {
     median(a) / median(b)
@@ -137,6 +155,17 @@ mod tests {
         assert!(correlation(&[1.0, 2.0], &[1.0]).is_nan() && rank_correlation(&[1.0, 2.0], &[3.0, f64::NAN]).is_nan());
         assert!(rank_correlation(&[1.0, 2.0], &[3.0, 3.0]).is_nan());
         assert_eq!(median(&[1.0, f64::INFINITY, f64::INFINITY]), f64::INFINITY);
+        for hidden in [[f64::NAN, 1.0, 2.0], [1.0, f64::NAN, 2.0], [1.0, 2.0, f64::NAN]] {
+            assert!(largest(hidden).is_nan() && least(hidden).is_nan());
+        }
+        assert!(largest([]).is_nan() && least([]).is_nan());
+        assert_eq!((largest([-2.0, -1.0, -3.0]), least([2.0, 1.0, 3.0])), (-1.0, 1.0));
+    }
+
+    #[test]
+    fn lists_of_different_lengths_have_a_mean_as_far_as_the_longest_goes() {
+        assert_eq!(mean_list([&[1.0, 2.0][..], &[3.0]]), [2.0, 2.0]);
+        assert!(mean_list([]).is_empty());
     }
 
     #[test]

@@ -56,6 +56,11 @@ fn meant(section: &str, name: &str) -> Option<String> {
     if let Some(near) = nearest(name, in_section(section).flat_map(names)) {
         return find(section, near).map(path);
     }
+    // The right name in the wrong place.
+    let elsewhere: Vec<_> = KEYS.iter().filter(|key| key.is_named(name)).map(|key| key.path).collect();
+    if section.is_empty() && !elsewhere.is_empty() {
+        return Some(elsewhere.join("' or '"));
+    }
     // A slip in the name of the section itself.
     let sections = || SECTIONS.iter().map(|(section, _)| *section);
     if section.is_empty() {
@@ -68,11 +73,10 @@ fn meant(section: &str, name: &str) -> Option<String> {
             return Some(key.map_or_else(|| near.to_owned(), path));
         }
     }
-    // The right name in the wrong place, or nearly so.
-    let elsewhere: Vec<_> = KEYS.iter().filter(|key| key.is_named(name)).map(|key| key.path).collect();
     if !elsewhere.is_empty() {
         return Some(elsewhere.join("' or '"));
     }
+    // Nearly the right name in the wrong place.
     let near = nearest(name, KEYS.iter().flat_map(names))?;
     KEYS.iter().find(|key| key.is_named(near)).map(path)
 }

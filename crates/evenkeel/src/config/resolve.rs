@@ -197,16 +197,31 @@ impl<'a> Resolver<'a> {
 
     /// What no setting can know alone.
     fn check_together(&self) -> Result<()> {
-        let measure = &self.config.measure;
-        if measure.max_iterations >= measure.top {
-            return Ok(());
+        let (measure, dropout) = (&self.config.measure, &self.config.dropout);
+        if measure.max_iterations < measure.top {
+            let fault = Fault::value(
+                "measure.max_iterations is smaller than measure.top",
+                format!("{} eigenvalues need at least {} iterations", measure.top, measure.top),
+            )
+            .hint(format!("max_iterations is {}: raise it, or lower top", measure.max_iterations));
+            return self.fault_of(&["measure.max_iterations", "measure.top"], fault);
         }
-        let fault = Fault::value(
-            "measure.max_iterations is smaller than measure.top",
-            format!("{} eigenvalues need at least {} iterations", measure.top, measure.top),
-        )
-        .hint(format!("max_iterations is {}: raise it, or lower top", measure.max_iterations));
-        let latest = self.history.iter().rfind(|(key, _)| matches!(key.path, "measure.max_iterations" | "measure.top"));
+        for (path, factor) in [("dropout.r1", dropout.r1), ("dropout.r2", dropout.r2)] {
+            if factor != 0.0 && dropout.rate == 0.0 {
+                let fault = Fault::value(
+                    format!("{path} is a penalty of dropout, and nothing is dropped"),
+                    "needs dropout.rate above 0",
+                )
+                .hint("set dropout.rate; with dropout.masks = \"none\" it stands in the penalty alone");
+                return self.fault_of(&[path], fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// The fault of some settings together, where the last of them was set.
+    fn fault_of(&self, paths: &[&str], fault: Fault) -> Result<()> {
+        let latest = self.history.iter().rfind(|(key, _)| paths.contains(&key.path));
         Err(match latest {
             Some((_, place)) => place.error(fault),
             None => fault.without_place(),

@@ -193,7 +193,7 @@ settings! {
     init: InitConfig {
         /// Which method: none, data-dependent, smart or gradinit.
         method: InitMethod = InitMethod::None;
-        /// Training samples that statistics and gradients are taken of, from the first one on.
+        /// Training samples that data-dependent and smart take statistics of, and that before and after are compared on; from the first one on.
         samples: usize = 500, [at least 2];
         /// data-dependent: deviation of every unit's output afterwards.
         deviation: f64 = 1.0, [above 0];
@@ -262,7 +262,7 @@ settings! {
         /// Factor of the penalty R2, rate of learning / 4 times the squared length of the gradient under masks.
         r2: f64 = 0.0;
         /// Masks that R2 is the mean over; 0: those of the step itself.
-        r2_masks: usize = 0;
+        r2_masks: usize = 0, [at least 0 and at most 10000];
     }
 
     /// Noise in the parameters while the gradient of each step is taken: a penalty on the curvature of the loss.
@@ -289,7 +289,7 @@ settings! {
         momentum: f64 = 0.1, [at least 0 and at most 1];
         /// Running statistics are the plain mean over all steps so far, whatever the momentum.
         cumulative: bool = false;
-        /// Samples that share their statistics, where that is not the whole batch: ghost batches, which must divide it.
+        /// Samples that share their statistics, where that is not the whole batch: ghost batches, which must divide it (not improved-group).
         ghost: Option<usize> = None, [at least 2];
         /// What every normalization layer adds to the variance before its root is taken, or to what else it divides by.
         epsilon: f64 = 1e-5, [above 0];
@@ -315,11 +315,11 @@ settings! {
         start_and_end: bool = true;
         /// How many eigenvalues, from the largest down.
         top: usize = 1, [at least 1];
-        /// Training samples the loss is taken over, from the first one on.
+        /// Training samples the loss is taken over, from the first one on; with ghost batches, as many of them as those divide.
         samples: usize = 500, [at least 1];
         /// Statistics the normalization layers use: of the batch, running, or frozen.
         norm_mode: NormMode = NormMode::Batch;
-        /// Relative change of an eigenvalue below which it counts as found.
+        /// Length of H v − λ v relative to λ v, below which an eigenvalue counts as found.
         tolerance: f64 = 1e-3, [above 0];
         /// Hessian products at most; no fewer than measure.top.
         max_iterations: usize = 100, [at least 1];
@@ -329,8 +329,8 @@ settings! {
     geometric_complexity: GeometricComplexityConfig {
         /// What it is multiplied by; 0: no penalty.
         weight: f64 = 0.0, [at least 0];
-        /// Random directions it is estimated along in each step; 0: exactly, along every output.
-        probes: usize = 1;
+        /// Random directions it is estimated along in each step; 0: exactly, along every output, which norms over the batch rule out.
+        probes: usize = 1, [at least 0 and at most 10000];
         /// Only every so-manieth step has the penalty, then so many times as strong.
         every: usize = 1, [at least 1];
     }

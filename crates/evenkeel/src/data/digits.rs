@@ -24,9 +24,10 @@ pub(super) fn load(seed: u64, test_fraction: f64) -> Result<(Split, Split)> {
     let test = (count as f64 * test_fraction).round();
     if !(test >= 1.0 && test < count as f64) {
         return Err(Error::input("the test fraction leaves a part of the digits empty")
-            .detail("option", "test_fraction")
+            .detail("key", "data.test_fraction")
             .detail("expected", format!("a number that gives both parts at least one of {count} samples, e.g. 0.2"))
-            .detail("got", test_fraction));
+            .detail("got", test_fraction)
+            .hint("leave `data.test_fraction` out to take a fifth"));
     }
     let order = permutation(Key::new(seed, "data/split", 0), count);
     let (test, train) = order.split_at((test as usize).min(count));

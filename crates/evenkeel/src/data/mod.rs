@@ -140,10 +140,10 @@ fn check_limits(options: &LoadOptions) -> Result<()> {
     for (option, limit) in [("limit", options.limit), ("test_limit", options.test_limit)] {
         if limit == Some(0) {
             return Err(Error::input(format!("{option} is 0, which leaves no samples"))
-                .detail("option", option)
+                .detail("key", format!("data.{option}"))
                 .detail("expected", "at least 1")
                 .detail("got", 0)
-                .hint(format!("leave {option} out to take everything")));
+                .hint(format!("leave `data.{option}` out to take everything")));
         }
     }
     Ok(())
@@ -186,10 +186,10 @@ fn limit(option: &str, limit: Option<usize>, split: &mut Split) -> Result<()> {
 
 fn too_many(option: &str, asked: usize, available: usize) -> Error {
     Error::input(format!("{option} asks for more samples than there are"))
-        .detail("option", option)
+        .detail("key", format!("data.{option}"))
         .detail("expected", format!("at most {}", grouped(available as u64)))
         .detail("got", grouped(asked as u64))
-        .hint(format!("leave {option} out to take everything"))
+        .hint(format!("leave `data.{option}` out to take everything"))
 }
 
 /// What a loaded data set holds.

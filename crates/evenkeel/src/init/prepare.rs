@@ -196,7 +196,7 @@ impl Experiment {
     }
 
     fn init_samples(&self) -> Result<Batch> {
-        self.samples(self.config.init.samples.min(self.dataset.train.len()))
+        self.samples(self.whole_ghosts(self.config.init.samples))
     }
 
     fn tell(

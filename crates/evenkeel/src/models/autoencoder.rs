@@ -25,7 +25,7 @@ impl Model for Autoencoder {
         let halves = Halves { widths: &self.widths, norm: self.norm, activation: self.activation };
         // Known, but not among what dropout drops: it is no activation.
         let code = cx.linear("code", halves.encoder(cx, x), self.code);
-        cx.tap("code", code);
+        cx.observe("code", code);
         let answer = halves.decoder(cx, code, x);
         self.output.map_or(answer, |output| activate(output, answer))
     }
@@ -62,9 +62,8 @@ impl Model for Vae {
         let code = cx.linear("code", halves.encoder(cx, x), 2 * self.latent);
         let mean = code.slice_along(1, 0..self.latent);
         let log_variance = code.slice_along(1, self.latent..2 * self.latent);
-        // Known, but not among what dropout drops: they are no activations.
-        cx.tap("mean", mean);
-        cx.tap("log_variance", log_variance);
+        cx.observe("mean", mean);
+        cx.observe("log_variance", log_variance);
         cx.add_loss((mean.square() + log_variance.exp() - 1.0 - log_variance).sum(&[1]) * 0.5);
         let key = {
             let _scope = cx.scope("noise");

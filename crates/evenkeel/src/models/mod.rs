@@ -19,7 +19,7 @@ pub use transformer::{Encoder, NormPlace, Positions, Transformer};
 pub use vgg::Vgg;
 
 use crate::config::{Activation, ModelSpec, NormKind};
-use crate::nn::{Context, Model};
+use crate::nn::{Context, Model, Reads, Targets};
 use evenkeel_graph::Var;
 
 /// A line of the zoo's list.
@@ -169,17 +169,25 @@ pub fn build(spec: &ModelSpec, norm: NormKind, activation: Activation, classes: 
 
 /// A network that has no place for a norm; any other than none is refused.
 fn without_norm(model: impl Model + 'static, norm: NormKind) -> Box<dyn Model> {
-    struct Refusing(NormKind);
-    impl Model for Refusing {
+    struct Refusing<M>(M, NormKind);
+    impl<M: Model> Model for Refusing<M> {
         fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
             cx.fail(
                 crate::Error::input("a recurrent network has no normalization layers")
                     .detail("expected", "norm none")
-                    .detail("got", format!("norm {}", self.0))
+                    .detail("got", format!("norm {}", self.1))
                     .hint("leave `--norm` out; `--set weight_norm=..` works on its weights"),
             );
             x
         }
+
+        fn reads(&self) -> Reads {
+            self.0.reads()
+        }
+
+        fn targets(&self) -> Targets {
+            self.0.targets()
+        }
     }
-    if norm == NormKind::None { Box::new(model) } else { Box::new(Refusing(norm)) }
+    if norm == NormKind::None { Box::new(model) } else { Box::new(Refusing(model, norm)) }
 }

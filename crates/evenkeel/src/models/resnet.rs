@@ -126,9 +126,8 @@ impl ResNet {
             let _scope = cx.scope("downsample");
             shortcut = cx.conv("conv", shortcut, inner.shape().last().copied().unwrap_or(0), 1, stride, 0);
         }
-        // Known, but not among what dropout drops: it is no activation.
         let sum = inner + shortcut;
-        cx.tap("out", sum);
+        cx.observe("out", sum);
         sum
     }
 }

@@ -48,7 +48,8 @@ impl Model for Transformer {
             cx.fail(
                 Error::input("the transformer does not take samples of this shape")
                     .detail("expected", format!("at most {} tokens", self.context))
-                    .detail("got", &shape),
+                    .detail("got", format!("{length} tokens"))
+                    .hint(format!("use `data.tokens={}`, or a model with a longer context", self.context)),
             );
             return tokens;
         }
@@ -232,7 +233,7 @@ impl Blocks {
                 let inner = cx.tap("act", cx.linear_last("fc1", x, self.inner).gelu());
                 cx.linear_last("fc2", inner, width)
             });
-            x = cx.tap("out", x);
+            cx.observe("out", x);
         }
         match self.place {
             NormPlace::Before => self.normalize(cx, "norm", x),

@@ -106,6 +106,8 @@ pub struct Tap<'g> {
     pub path: String,
     /// The value.
     pub value: Var<'g>,
+    /// Whether dropout of hidden values may take it: what follows reads what [`Context::tap`] gave back.
+    pub droppable: bool,
 }
 
 /// What a linear or convolution layer does to its input before it adds a bias.
@@ -413,12 +415,21 @@ impl<'g> Context<'g> {
     pub fn tap(&self, name: &str, value: Var<'g>) -> Var<'g> {
         let path = self.graph.path(name);
         let dropped = self.hidden_dropout.filter(|(_, paths)| paths.contains(&path));
-        if !self.again.get() {
-            self.taps.borrow_mut().push(Tap { path, value });
-        }
+        self.make_known(Tap { path, value, droppable: true });
         match dropped {
             Some((dropout, _)) => self.dropout_with(&format!("{name}_dropout"), value, dropout),
             None => value,
+        }
+    }
+
+    /// Makes a hidden value known that dropout leaves as it is, since it is no activation: a sum, a code.
+    pub fn observe(&self, name: &str, value: Var<'g>) {
+        self.make_known(Tap { path: self.graph.path(name), value, droppable: false });
+    }
+
+    fn make_known(&self, tap: Tap<'g>) {
+        if !self.again.get() {
+            self.taps.borrow_mut().push(tap);
         }
     }
 

@@ -71,7 +71,8 @@ impl<'g> Context<'g> {
                 "channel",
                 over,
                 &x.shape(),
-                "use more samples, or the running statistics (norm mode `running`)",
+                "use more samples (`--batch-size`, `measure.samples`), a norm of each sample (`--norm group`), or in a measurement running \
+                 statistics",
             );
         }
         self.record_standardized(Standardized { input: x, centered: how.centered, scaled: scale != Scale::Nothing });

@@ -200,7 +200,7 @@ fn pulled_by_class<'g>(trace: &Trace<'g>, site: &DropoutSite<'g>) -> Result<Var<
 fn not_linear(site: &DropoutSite<'_>) -> Error {
     Error::input("R1 of dropout has an exact form before a linear last layer alone")
         .detail("layer", &site.path)
-        .hint("drop the values before the last layer (`dropout.layers=last`), or take the second-order form (`dropout.approximate=true`)")
+        .hint("take the second-order form (`dropout.approximate=true`), or drop only the values that a last linear layer reads (`dropout.layers=last`)")
 }
 
 /// R2 of a traced network, a scalar, with `masks` masks drawn for it or with those of the trace (0); none where nothing is dropped.

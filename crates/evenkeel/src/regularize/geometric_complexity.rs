@@ -64,7 +64,7 @@ impl Along {
                 Err(Error::input("the exact Jacobian of each sample needs samples that do not depend on each other")
                     .detail("layer", layer)
                     .detail("got", format!("norm mode {}", mode.word()))
-                    .hint("use running statistics, probes, or measure sample by sample"))
+                    .hint("train with `geometric_complexity.probes=1` or `--norm group`; measure with probes or running statistics"))
             }
             _ => Ok(()),
         }

@@ -34,8 +34,10 @@ pub(super) struct Facts {
     pub(super) test_loss: Option<f64>,
     pub(super) train_accuracy: Option<f64>,
     pub(super) test_accuracy: Option<f64>,
-    /// The step of the first record with a loss that is no finite number.
+    /// The step of the first record with a loss or a gradient that is no finite number.
     pub(super) diverged_at: Option<u64>,
+    /// The unit of the loss: nats, where it is the logarithm of a probability.
+    pub(super) nats: &'static str,
     /// The optimiser's name in the configuration.
     pub(super) optimizer: Option<String>,
     /// The momentum of the optimiser where a threshold of stability with momentum applies, else 0.
@@ -102,6 +104,7 @@ impl Facts {
         let momentum = if rescales(optimizer.as_deref()) { 0.0 } else { momentum };
         Ok(Facts {
             optimizer,
+            nats: if table.get("loss").and_then(toml::Value::as_str) == Some("squared") { "" } else { "nats" },
             lambda_max: finite(&summary, "lambda_max"),
             name: run.name(),
             version: find(&table, "version").map(plain),
@@ -173,7 +176,7 @@ pub(super) fn group(hessian: &HessianMeasurement) -> Group {
 }
 
 fn first_without_a_finite_loss(metrics: &Metrics) -> Option<u64> {
-    let losses = ["loss", "train_loss"];
+    let losses = ["loss", "train_loss", "test_loss", "gradient_norm"];
     metrics
         .records
         .iter()

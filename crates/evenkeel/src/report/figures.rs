@@ -68,7 +68,7 @@ fn loss(facts: &Facts) -> Result<Figure> {
     let (train, test) = (points(facts, "train_loss"), points(facts, "test_loss"));
     let positive = [&running, &train, &test].iter().all(|line| line.iter().all(|(_, y)| y.is_none_or(|y| y > 0.0)));
     let spread = spread([&smoothed, &train, &test].into_iter().flatten().filter_map(|(_, y)| *y));
-    let y_axis = axis("loss (nats)");
+    let y_axis = axis(if facts.nats.is_empty() { "loss" } else { "loss (nats)" });
     let y_axis = match spread {
         Some((low, high)) if positive && high / low > 30.0 => log(y_axis, low, high),
         _ => y_axis,

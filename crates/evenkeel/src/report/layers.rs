@@ -62,7 +62,7 @@ fn figure(measured: Vec<&LayerMeasurement>) -> Result<Figure> {
     Ok(Figure {
         table: id.clone(),
         id,
-        title: format!("{}, layer by layer", escape(&title)),
+        title: format!("{title}, layer by layer"),
         caption: format!(
             "From the input on, over {} samples, {}; at step {}: {}.",
             integer(last.samples),

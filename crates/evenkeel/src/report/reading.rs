@@ -21,7 +21,7 @@ fn ending(facts: &Facts) -> Option<String> {
     let last = facts.metrics.records.last().map(|record| record.step);
     match (facts.diverged_at, last) {
         (Some(step), _) => Some(format!(
-            "The run diverged: the loss is no finite number from step {} on, which the figures show as a gap.",
+            "The run diverged: a loss or its gradient is no finite number from step {} on, which the figures show as a gap.",
             integer(step)
         )),
         (None, None) => Some("The run has recorded no metrics yet.".to_owned()),
@@ -54,7 +54,7 @@ fn learning(facts: &Facts) -> Option<String> {
         format!("Over the last stretch the training loss changed by {amount}, no more than chance would have it.")
     } else if change < -0.03 {
         format!(
-            "Training was still improving when it stopped: over the last stretch the training loss fell by {amount} \
+            "Training was still improving: over the last stretch the training loss fell by {amount} \
              against the stretch before, so more steps may help."
         )
     } else if change > 0.03 {
@@ -84,7 +84,10 @@ fn generalisation(facts: &Facts) -> Option<String> {
             } else {
                 format!("a gap of {} points", significant(points, 2))
             };
-            Some(format!("It classifies {train} of the training and {test} of the test samples correctly, {verdict}."))
+            Some(format!(
+                "It classifies {test} of the test samples correctly, and over the last epoch's steps did {train} of the training samples, \
+                 {verdict}."
+            ))
         }
         (None, Some(test)) if test.is_finite() => {
             Some(format!("It classifies {} of the test samples correctly.", percent(test)))

@@ -52,8 +52,8 @@ fn numbers(facts: &Facts) -> String {
     let four = |number: f64| significant(number, 4);
     let numbers: [(&str, Option<String>, String); 9] = [
         ("Test accuracy", facts.test_accuracy.map(percent), String::new()),
-        ("Test loss", facts.test_loss.map(four), "nats".to_owned()),
-        ("Train loss", facts.train_loss.map(four), "nats".to_owned()),
+        ("Test loss", facts.test_loss.map(four), facts.nats.to_owned()),
+        ("Train loss", facts.train_loss.map(four), facts.nats.to_owned()),
         ("λ<sub>max</sub>, start", sharpness(series.first()).map(four), step(series.first())),
         ("λ<sub>max</sub>, end", sharpness(series.last()).or(facts.lambda_max).map(four), step(series.last())),
         ("λ<sub>max</sub> · lr / 2", last_ratio.map(|ratio| significant(ratio, 3)), step(series.last())),

@@ -322,11 +322,7 @@ impl<'e> Session<'e> {
             if ends_epoch {
                 values.extend(self.end_epoch(observer)?);
             }
-            self.metrics.append(&Record {
-                step: self.progress.step,
-                epoch: self.progress.step as f64 / self.steps_per_epoch as f64,
-                values,
-            })?;
+            self.record(self.progress.step, values)?;
             let last = self.progress.step == self.steps;
             if self.is_measured_at(self.progress.step) {
                 self.measure(observer)?;
@@ -368,6 +364,10 @@ impl<'e> Session<'e> {
             ("test_loss", test.loss),
             ("test_accuracy", test.accuracy),
         ]))
+    }
+
+    fn record(&mut self, step: u64, values: Vec<(String, f64)>) -> Result<()> {
+        self.metrics.append(&Record { step, epoch: step as f64 / self.steps_per_epoch as f64, values })
     }
 
     /// Numbers of a record, without accuracies where there are no classes.
@@ -450,6 +450,13 @@ impl<'e> Session<'e> {
         let (what, value) = suspects.into_iter().find(|(_, value)| !value.is_finite()).unwrap_or(suspects[2]);
         let value = if value.is_nan() { "NaN" } else { "infinite" };
         let step = self.progress.step + 1;
+        let values = self.named([
+            ("loss", result.loss),
+            ("accuracy", result.accuracy),
+            ("gradient_norm", result.gradient_norm),
+            ("seconds", self.seconds()),
+        ]);
+        self.record(step, values)?;
         let mut error = Error::numerical(format!("the {what} became {value} at step {step}"));
         if let Some(found) = self.trainer.diagnose(batch)? {
             let place = if found.scope.is_empty() { "the inputs" } else { &found.scope };
@@ -464,6 +471,7 @@ impl<'e> Session<'e> {
     /// The parameters are finite, but the test samples cannot be judged by them: this state is not worth a checkpoint.
     fn unanswerable(&mut self) -> Result<Error> {
         let value = if self.test.loss.is_nan() { "NaN" } else { "infinite" };
+        self.record(self.progress.step, vec![("test_loss".into(), self.test.loss)])?;
         let error = Error::numerical(format!("the test loss became {value} at step {}", self.progress.step))
             .detail("first", "the evaluation with running statistics; the training loss is still finite");
         self.with_way_back(error)
@@ -479,6 +487,12 @@ impl<'e> Session<'e> {
         let place = self.run.checkpoint_dir(kept).display().to_string();
         if kept == self.progress.step {
             // The step from the kept state itself fails, at any rate.
+            if kept == 0 {
+                return Ok(error.detail("kept", place).hint(
+                    "no step was made yet, so no rate helps: look at initialization_scale, at the weights of penalties, at noise, and \
+                     at the inputs",
+                ));
+            }
             let config = shell_word(&self.run.config_path());
             let again = shell_word(Path::new(&format!("{}-again", self.run.dir().display())));
             return Ok(error

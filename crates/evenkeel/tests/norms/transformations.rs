@@ -267,7 +267,7 @@ fn a_batch_of_one_value_a_channel_is_refused_with_the_layer_and_what_to_do() {
     batch normalization needs more than one value per channel
       layer     norm
       got       a batch of shape [1, 4]
-    hint: use more samples, or the running statistics (norm mode `running`)
+    hint: use more samples (`--batch-size`, `measure.samples`), a norm of each sample (`--norm group`), or in a measurement running statistics
     "#);
 }
 

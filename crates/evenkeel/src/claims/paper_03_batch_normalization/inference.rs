@@ -1,8 +1,8 @@
 //! What batch normalization is once training is over: a map of each sample that its layer can take in.
 
-use super::super::setup;
+use super::super::setup::{self, PLAIN_SGD};
+use super::super::statistics::largest;
 use super::super::{Check, Figure, Findings, Setting};
-use super::PLAIN_SGD;
 use crate::config::{Activation, Initialization, Loss, NormKind, NormMode};
 use crate::models::{Mlp, ResNet};
 use crate::nn::{Model, NormSettings};
@@ -75,9 +75,8 @@ fn examine(setting: &Setting, which: usize, dtype: DType) -> Result<Found> {
     let (plain, folded_state) = fold(&network, &state)?;
     let with = logits(&network, &state, &batch, NormMode::Running)?.to_f64();
     let without = logits(&plain, &folded_state, &batch, NormMode::Running)?.to_f64();
-    let largest = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(0.0, |a: f64, b| a.max(b.abs()));
-    let difference = largest(&mut with.iter().zip(&without).map(|(a, b)| a - b));
-    let folded = difference / largest(&mut with.iter().copied());
+    let difference = largest(with.iter().zip(&without).map(|(a, b)| (a - b).abs()));
+    let folded = difference / largest(with.iter().map(|a| a.abs()));
 
     // The first sample stays, all others change.
     let count = SAMPLES as u32;

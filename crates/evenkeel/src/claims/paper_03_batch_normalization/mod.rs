@@ -5,10 +5,9 @@ mod regularization;
 mod robustness;
 mod speed;
 
-use super::{Claim, Paper, Setting};
+use super::{Claim, Paper};
 use crate::config::{Activation, NormKind};
 use crate::models::Mlp;
-use crate::optim::Sgd;
 use crate::{Network, Result};
 
 /// The claims of Ioffe, Szegedy 2015, arXiv 1502.03167.
@@ -114,14 +113,7 @@ pub(super) static PAPER: Paper = Paper {
 const NORMS: [NormKind; 2] = [NormKind::None, NormKind::Batch];
 const NAMES: [&str; 2] = ["plain", "batch norm"];
 
-const PLAIN_SGD: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
-
 /// A fully connected network for the ten digits.
 fn digits_network(widths: &[usize], activation: Activation, norm: NormKind) -> Result<Network> {
     Network::new(Mlp { widths: widths.to_vec(), norm, activation: Some(activation), classes: 10 }, &[8, 8, 1])
-}
-
-/// The seeds, for jobs over several things.
-fn seeds(setting: &Setting) -> Vec<u64> {
-    setting.seeds().collect()
 }

@@ -1,9 +1,8 @@
 //! Batch normalization in place of dropout, and ensembles of networks that have it.
 
-use super::super::setup::{self, Samples, pairs};
+use super::super::setup::{self, PLAIN_SGD, Samples, by_seed, pairs, seeds};
 use super::super::statistics::{deviation, mean};
 use super::super::{Check, Figure, Findings, Setting};
-use super::{PLAIN_SGD, seeds};
 use crate::config::{Initialization, NormKind, NormMode};
 use crate::nn::Context;
 use crate::study::Fit;
@@ -64,9 +63,7 @@ pub(super) fn in_place_of_dropout(setting: &Setting) -> Result<Findings> {
             .note(format!(
                 "{name}, answered rightly: nothing {nothing:.2} %, dropout {dropout:.2} %, batch norm {normalized:.2} %, both {both:.2} %"
             ));
-        let by_seed: Vec<Vec<f64>> =
-            (0..seeds.len()).map(|seed| by_remedy.iter().map(|seeds| seeds[seed]).collect()).collect();
-        figure = figure.clone().heights_over_seeds(name, &by_seed);
+        figure = figure.clone().heights_over_seeds(name, &by_seed(&by_remedy));
         Ok(())
     })?;
     Ok(with_figure(findings, figure))

@@ -1,10 +1,10 @@
 //! Careless weights, saturating functions, and distributions that stay where they are.
 
-use super::super::setup::{self, Samples, pairs};
+use super::super::setup::{self, PLAIN_SGD, Samples, by_seed, pairs, seeds};
 use super::super::statistics::{mean, median, quantile};
 use super::super::{Check, Figure, Findings, Setting};
 use super::speed::accuracy;
-use super::{NAMES, NORMS, PLAIN_SGD, digits_network, seeds};
+use super::{NAMES, NORMS, digits_network};
 use crate::config::{Activation, Initialization, NormKind, NormMode};
 use crate::init::Scheme;
 use crate::nn::Context;
@@ -83,10 +83,7 @@ fn means(by_place: &[Vec<f64>]) -> Vec<f64> {
 /// The figure of a grid.
 fn shares(title: &str, x: &str, at: &[f64], grid: &[Vec<Vec<f64>>; 2]) -> Figure {
     NAMES.iter().zip(grid).fold(Figure::lines(title, x, "answered rightly, %"), |figure, (name, by_place)| {
-        let seeds = by_place.first().map_or(0, Vec::len);
-        let by_seed: Vec<Vec<f64>> =
-            (0..seeds).map(|seed| by_place.iter().map(|seeds| seeds[seed]).collect()).collect();
-        figure.over_seeds(*name, at, &by_seed)
+        figure.over_seeds(*name, at, &by_seed(by_place))
     })
 }
 

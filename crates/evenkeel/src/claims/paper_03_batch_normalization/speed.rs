@@ -1,9 +1,9 @@
 //! Fewer steps, and higher rates.
 
-use super::super::setup::{self, Samples, pairs, smallest};
+use super::super::setup::{self, PLAIN_SGD, Samples, by_seed, pairs, seeds, smallest};
 use super::super::statistics::{mean, median};
 use super::super::{Check, Figure, Findings, Setting};
-use super::{NAMES, NORMS, PLAIN_SGD, digits_network, seeds};
+use super::{NAMES, NORMS, digits_network};
 use crate::config::{Activation, Initialization, NormKind, NormMode};
 use crate::study::{self, Fit};
 use crate::train::Evaluator;
@@ -88,12 +88,7 @@ pub(super) fn fewer_steps_with_relu(setting: &Setting) -> Result<Findings> {
         let network = digits_network(&[64; 8], Activation::Relu, norm)?;
         let start = network.initial_state(Initialization::Glorot, seed);
         let how = Fit { batch: 128, steps: BUDGET, seed, rate: &|_| rate };
-        let mut smooth = None;
-        setup::steps_until(&network, PLAIN_SGD, start, &samples.train, &how, |_, result, _| {
-            let loss = smooth.map_or(result.loss, |smooth: f64| 0.8 * smooth + 0.2 * result.loss);
-            smooth = Some(loss);
-            Ok(loss < 0.3)
-        })
+        setup::steps_to_loss(&network, start, &samples.train, &how, 0.3)
     })?;
     let figure = Figure::lines("Steps to a training loss of 0.3", "learning rate", "steps, median over seeds");
     Ok(race.findings(4.0, figure))
@@ -131,9 +126,7 @@ pub(super) fn higher_rates(setting: &Setting) -> Result<Findings> {
         .note(format!("largest usable rates: {} with batch norm, {} without", usable(&normalized), usable(&plain)));
     let mut figure = Figure::lines("Test digits answered rightly after 600 steps", "learning rate", "share").log_x();
     for (name, accuracies) in NAMES.iter().zip([&plain, &normalized]) {
-        let by_seed: Vec<Vec<f64>> =
-            (0..seeds.len()).map(|seed| accuracies.iter().map(|rates| rates[seed]).collect()).collect();
-        figure = figure.over_seeds(*name, &RATES, &by_seed);
+        figure = figure.over_seeds(*name, &RATES, &by_seed(accuracies));
     }
     findings.figure(figure.mark("usable", GOOD));
     Ok(findings)

@@ -4,6 +4,7 @@ use super::super::setup::{Samples, pairs};
 use super::super::statistics::mean;
 use super::super::{Check, Figure, Findings, Setting};
 use super::network::{BATCH, IMPROVED, Net, Norm, Plan, STEPS, accuracy, images, start, train};
+use super::stress::list;
 use crate::config::NormMode;
 use crate::data::Batches;
 use crate::landscape::{Band, GradientLine, GradientSteps, steps_around};
@@ -200,9 +201,7 @@ fn tell(findings: &mut Findings, norms: &[Norm], runs: &[Vec<Runs>]) {
     let mut figure = Figure::lines("Range of the training loss over five rates", "step", "training loss")
         .caption("Means over 10 steps, the first seed.");
     for (norm, runs) in norms.iter().zip(runs) {
-        let of = |number: &dyn Fn(&Runs) -> f64| {
-            runs.iter().map(|runs| format!("{:.3}", number(runs))).collect::<Vec<_>>().join(" / ")
-        };
+        let of = |number: &dyn Fn(&Runs) -> f64| list(&runs.iter().map(number).collect::<Vec<_>>(), 3);
         findings.note(format!(
             "{}: final spread {}, band in the last third {}, over all steps {}, spread of accuracy {}, mean accuracy {}",
             norm.name(),
@@ -309,14 +308,10 @@ pub(super) fn periods(setting: &Setting) -> Result<Findings> {
         .check(Check::below("effective smoothness, batch / group, by thirds", &later, 1.0).for_the_record())
         .note(format!(
             "effective smoothness over that without a norm, by thirds: batch {}, group {}",
-            numbers(&batch),
-            numbers(&group)
+            list(&batch, 2),
+            list(&group, 2)
         ));
     Ok(findings)
-}
-
-fn numbers(list: &[f64]) -> String {
-    list.iter().map(|number| format!("{number:.2}")).collect::<Vec<_>>().join(" / ")
 }
 
 /// Mean effective smoothness along the gradient by thirds of a training at the middle rate: without a norm, with batch and group norm.

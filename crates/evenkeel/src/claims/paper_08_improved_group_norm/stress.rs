@@ -182,6 +182,6 @@ fn under(setting: &Setting, samples: &Samples, rates: &[f64], dropout: f64, deca
     Ok(by_seed.chunks(seeds.len().max(1)).map(<[_]>::to_vec).collect())
 }
 
-fn list(numbers: &[f64], digits: usize) -> String {
+pub(super) fn list(numbers: &[f64], digits: usize) -> String {
     numbers.iter().map(|number| format!("{number:.digits$}")).collect::<Vec<_>>().join(" / ")
 }

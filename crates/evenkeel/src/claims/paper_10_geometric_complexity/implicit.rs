@@ -1,7 +1,8 @@
 //! What gradient descent does to geometric complexity by itself.
 
-use super::recipe::{Digits, Training, by_seed, by_setting, means, network};
+use super::recipe::{Digits, Training, by_setting, means, network};
 use crate::Result;
+use crate::claims::setup::by_seed;
 use crate::claims::{Check, Figure, Findings, Setting};
 
 /// Steps at most; an end that is not reached leaves a claim open.

@@ -1,8 +1,9 @@
 //! What is added to the loss, or to the inputs, and lowers geometric complexity.
 
 use super::meter;
-use super::recipe::{Digits, Training, by_seed, by_setting, evaluated, means, network};
+use super::recipe::{Digits, Training, by_setting, evaluated, means, network};
 use crate::batch::Batch;
+use crate::claims::setup::by_seed;
 use crate::claims::{Check, Figure, Findings, Setting, statistics};
 use crate::config::{Activation, Initialization, Loss, NormKind};
 use crate::models::Mlp;
@@ -24,8 +25,8 @@ struct Trained {
     complexity: f64,
     loss: f64,
     accuracy: f64,
-    /// The largest geometric complexity over its bound, by Frobenius norms and by spectral norms, over start and checkpoints.
-    over_bounds: [f64; 2],
+    /// Geometric complexity over its bounds, by Frobenius norms and by spectral norms, at start and checkpoints.
+    over_bounds: [Vec<f64>; 2],
 }
 
 impl Trained {
@@ -34,12 +35,12 @@ impl Trained {
         let digits = Digits::new(setting, seed)?;
         let (plain, network) = (network(0.0, vec![])?, network(noise, terms)?);
         let mut meter = meter(&plain, digits.train.len())?;
-        let mut over_bounds = [0.0_f64; 2];
+        let mut over_bounds = [vec![], vec![]];
         let mut look = |parameters: &[Tensor]| -> Result<()> {
             let state = State { parameters: parameters.to_vec(), buffers: vec![] };
             let (complexity, bounds) = (meter.at(&digits.train, &state)?.mean, norm_bounds(&plain, &state)?);
-            for (worst, bound) in over_bounds.iter_mut().zip([bounds.frobenius, bounds.spectral]) {
-                *worst = worst.max(complexity / bound);
+            for (ratios, bound) in over_bounds.iter_mut().zip([bounds.frobenius, bounds.spectral]) {
+                ratios.push(complexity / bound);
             }
             Ok(())
         };
@@ -93,7 +94,7 @@ fn common(findings: &mut Findings, what: &str, strengths: &[f64], trained: &[Tra
 }
 
 fn largest(trained: &[Trained], bound: usize) -> f64 {
-    trained.iter().map(|one| one.over_bounds[bound]).fold(0.0, f64::max)
+    statistics::largest(trained.iter().flat_map(|one| one.over_bounds[bound].iter().copied()))
 }
 
 pub(super) fn parameter_norm(setting: &Setting) -> Result<Findings> {
@@ -161,7 +162,7 @@ pub(super) fn flatness(setting: &Setting) -> Result<Findings> {
         figure = figure.over_seeds(format!("loss {level}"), &strengths, &by_seed(&complexities));
     }
     let ratios = setting.each(0..NETWORKS as u64, |number| transferred(setting.seed, number))?;
-    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let least = statistics::least(ratios.iter().copied());
     findings
         .check(Check::at_least("least ‖∂f/∂θ‖² over what the inequality says", least, 1.0 - 1e-9))
         .note(format!("the inequality is loose by a factor of {:.2} in the median", statistics::median(&ratios)))
@@ -185,8 +186,8 @@ fn transferred(seed: u64, number: u64) -> Result<f64> {
     let samples = Batch { inputs: normal(&[4, inputs])?, labels: Tensor::zeros([4], DType::I32) };
     let bounds = transfer_bound(&network, &State { parameters, buffers: vec![] }, &samples)?;
     // Where no unit is alive both sides are 0, and the inequality says nothing.
-    let ratios = bounds.iter().filter(|bound| bound.right > 0.0).map(|bound| bound.left / bound.right);
-    Ok(ratios.fold(f64::INFINITY, f64::min))
+    let alive = bounds.iter().filter(|bound| bound.right != 0.0);
+    Ok(statistics::least(alive.map(|bound| bound.left / bound.right).chain([f64::INFINITY])))
 }
 
 fn drawn(random: &mut Random, shape: &[usize]) -> Result<Tensor> {

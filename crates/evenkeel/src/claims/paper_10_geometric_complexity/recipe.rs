@@ -2,6 +2,7 @@
 
 use super::meter;
 use crate::batch::Batch;
+use crate::claims::setup::PLAIN_SGD;
 use crate::claims::{Setting, statistics};
 use crate::config::{Activation, Initialization, Loss, NormKind};
 use crate::data::LoadOptions;
@@ -9,7 +10,6 @@ use crate::models::Mlp;
 use crate::network::{Network, State};
 use crate::nn::NormSettings;
 use crate::objective::Term;
-use crate::optim::Sgd;
 use crate::regularize::InputNoise;
 use crate::study::{Fit, fit};
 use crate::train::{Evaluator, Trainer};
@@ -75,8 +75,7 @@ impl Training {
         mut watch: impl FnMut(u64, &Trainer<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<State> {
         let start = network.initial_state(Initialization::He, self.seed);
-        let sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
-        let mut trainer = Trainer::new(network, sgd, self.batch, start)?;
+        let mut trainer = Trainer::new(network, PLAIN_SGD, self.batch, start)?;
         let how = Fit { batch: self.batch, steps: self.steps, seed: self.seed, rate: &|_| self.rate };
         fit(&mut trainer, &digits.train, &how, |step, result, trainer| {
             setting.go_on()?;
@@ -128,12 +127,6 @@ pub(super) fn by_setting<T>(results: &[T], settings: usize, of: impl Fn(&T) -> f
 /// The means over seeds.
 pub(super) fn means(by_setting: &[Vec<f64>]) -> Vec<f64> {
     by_setting.iter().map(|seeds| statistics::mean(seeds)).collect()
-}
-
-/// The same numbers, a list a seed.
-pub(super) fn by_seed(by_setting: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let seeds = by_setting.first().map_or(0, Vec::len);
-    (0..seeds).map(|seed| by_setting.iter().map(|numbers| numbers[seed]).collect()).collect()
 }
 
 /// A seed for a part of a job that must not draw the numbers of the others.

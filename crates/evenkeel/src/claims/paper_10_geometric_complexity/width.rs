@@ -1,8 +1,9 @@
 //! Geometric complexity through double descent.
 
 use super::meter;
-use super::recipe::{by_seed, by_setting, means, other};
+use super::recipe::{by_setting, means, other};
 use crate::batch::Batch;
+use crate::claims::setup::by_seed;
 use crate::claims::{Check, Figure, Findings, Setting, statistics};
 use crate::config::{Activation, Initialization, NormKind, NormMode};
 use crate::data::LoadOptions;

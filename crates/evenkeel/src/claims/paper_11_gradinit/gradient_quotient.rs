@@ -1,6 +1,6 @@
 //! The initialization that GradInit is compared with: lengths of weights that make the gradient quotient small.
 
-use super::super::setup::{self, pairs};
+use super::super::setup::{self, by_seed, triples};
 use super::super::statistics::mean;
 use super::super::{Check, Figure, Findings, Setting};
 use super::networks::{BATCH, SCALES, deep, for_sgd, he, improved, train};
@@ -84,10 +84,7 @@ pub(super) fn against_meta_init(setting: &Setting) -> Result<Findings> {
     let samples = setup::digits(setting)?;
     let seeds: Vec<u64> = setting.seeds().collect();
     let count = seeds.len().max(1);
-    let jobs: Vec<(usize, f64, u64)> = (0..STARTS.len())
-        .flat_map(|start| pairs(&SCALES, &seeds).into_iter().map(move |(c, seed)| (start, c, seed)))
-        .collect();
-    let all = setting.each(jobs, |(which, scale, seed)| {
+    let all = setting.each(triples(&[0, 1, 2], &SCALES, &seeds), |(which, scale, seed)| {
         let network = deep(NormKind::None)?;
         let drawn = he(&network, scale, seed);
         let start = match which {
@@ -110,10 +107,8 @@ pub(super) fn against_meta_init(setting: &Setting) -> Result<Findings> {
     }
     let mut figure = Figure::bars("Test accuracy after ten epochs", &["He × 0.5", "He × 1", "He × 2"], "accuracy (%)");
     for (start, name) in STARTS.iter().enumerate() {
-        let of = |scale: usize, seed: usize| all[(start * SCALES.len() + scale) * count + seed];
-        let by_seed: Vec<Vec<f64>> =
-            (0..count).map(|seed| (0..SCALES.len()).map(|scale| of(scale, seed)).collect()).collect();
-        figure = figure.heights_over_seeds(*name, &by_seed);
+        let of_start: Vec<&[f64]> = all.chunks(count).skip(start * SCALES.len()).take(SCALES.len()).collect();
+        figure = figure.heights_over_seeds(*name, &by_seed(&of_start));
     }
     findings.figure(figure);
     Ok(findings)

@@ -1,7 +1,7 @@
 //! What GradInit is worth in the training that follows.
 
-use super::super::setup::{self, pairs};
-use super::super::statistics::mean;
+use super::super::setup::{self, by_seed, pairs, triples};
+use super::super::statistics::{largest, least, mean};
 use super::super::{Check, Figure, Findings, Setting};
 use super::networks::{Accuracies, BATCH, SCALES, deep, for_sgd, he, improved, residual, train};
 use crate::config::{LookAhead, NormKind};
@@ -25,19 +25,11 @@ fn lasts(all: &[Accuracies]) -> Vec<f64> {
     all.iter().map(|one| one.last).collect()
 }
 
-fn smallest(numbers: &[f64]) -> f64 {
-    numbers.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
 pub(super) fn repairs(setting: &Setting) -> Result<Findings> {
     let samples = setup::digits(setting)?;
     let seeds: Vec<u64> = setting.seeds().collect();
     let count = seeds.len().max(1);
-    let jobs: Vec<(bool, f64, u64)> = [false, true]
-        .into_iter()
-        .flat_map(|with| pairs(&SCALES, &seeds).into_iter().map(move |(c, seed)| (with, c, seed)))
-        .collect();
-    let all = setting.each(jobs, |(with, scale, seed)| {
+    let all = setting.each(triples(&[false, true], &SCALES, &seeds), |(with, scale, seed)| {
         let network = deep(NormKind::None)?;
         let start = he(&network, scale, seed);
         let start = if with { improved(setting, &for_sgd(seed), &network, start, &samples)? } else { start };
@@ -49,9 +41,9 @@ pub(super) fn repairs(setting: &Setting) -> Result<Findings> {
     let mut findings = Findings::new();
     findings
         .check(Check::at_least("× 0.5: mean accuracy after ten epochs − plain's", gain(0), 40.0).unit(" points"))
-        .check(Check::at_least("× 0.5: the worst seed", smallest(&lasts(of(1, 0))), 85.0).unit(" %"))
+        .check(Check::at_least("× 0.5: the worst seed", least(lasts(of(1, 0))), 85.0).unit(" %"))
         .check(Check::at_least("× 2: mean accuracy after ten epochs − plain's", gain(2), 15.0).unit(" points"))
-        .check(Check::at_least("× 2: the worst seed", smallest(&lasts(of(1, 2))), 88.0).unit(" %"))
+        .check(Check::at_least("× 2: the worst seed", least(lasts(of(1, 2))), 88.0).unit(" %"))
         .check(Check::at_least("× 1: mean accuracy after ten epochs − plain's", gain(1), 0.0).unit(" points"))
         .check(
             Check::at_least("first epoch − plain's, × 0.5 and 2", [first_gain(0), first_gain(2)], 15.0).unit(" points"),
@@ -65,9 +57,7 @@ pub(super) fn repairs(setting: &Setting) -> Result<Findings> {
             mean(&lasts(of(1, index)))
         ));
     }
-    let by_seed = |with: usize| -> Vec<Vec<f64>> {
-        (0..count).map(|seed| (0..SCALES.len()).map(|scale| of(with, scale)[seed].last).collect()).collect()
-    };
+    let by_seed = |with: usize| by_seed(&[0, 1, 2].map(|scale| lasts(of(with, scale))));
     findings.figure(
         Figure::bars("Test accuracy after ten epochs", &["He × 0.5", "He × 1", "He × 2"], "accuracy (%)")
             .heights_over_seeds("plain", &by_seed(0))
@@ -109,12 +99,7 @@ pub(super) fn architectures(setting: &Setting) -> Result<Findings> {
     let samples = setup::digits(setting)?;
     let seeds: Vec<u64> = setting.seeds().collect();
     let count = seeds.len().max(1);
-    let jobs: Vec<(bool, usize, u64)> = [false, true]
-        .into_iter()
-        .flat_map(|with| pairs(&[0, 1, 2], &seeds).into_iter().map(move |(case, seed)| (with, case, seed)))
-        .collect();
-    let all = setting.each(jobs, |(with, case, seed)| {
-        let case = CASES[case].0;
+    let all = setting.each(triples(&[false, true], &CASES, &seeds), |(with, (case, _), seed)| {
         let network = case.network()?;
         let start = he(&network, 1.0, seed);
         let start = if with { improved(setting, &for_sgd(seed), &network, start, &samples)? } else { start };
@@ -144,15 +129,14 @@ pub(super) fn architectures(setting: &Setting) -> Result<Findings> {
             mean(&lasts(of(1, case)))
         ));
     }
-    let by_seed = |with: usize, epoch: fn(&Accuracies) -> f64| -> Vec<Vec<f64>> {
-        (0..count).map(|seed| (0..CASES.len()).map(|case| epoch(&of(with, case)[seed])).collect()).collect()
-    };
+    let by_seed =
+        |with: usize, epoch: fn(&[Accuracies]) -> Vec<f64>| by_seed(&[0, 1, 2].map(|case| epoch(of(with, case))));
     findings.figure(
         Figure::bars("Test accuracy", &CASES.map(|case| case.1), "accuracy (%)")
-            .heights_over_seeds("plain, first epoch", &by_seed(0, |one| one.first))
-            .heights_over_seeds("GradInit, first epoch", &by_seed(1, |one| one.first))
-            .heights_over_seeds("plain, tenth epoch", &by_seed(0, |one| one.last))
-            .heights_over_seeds("GradInit, tenth epoch", &by_seed(1, |one| one.last)),
+            .heights_over_seeds("plain, first epoch", &by_seed(0, firsts))
+            .heights_over_seeds("GradInit, first epoch", &by_seed(1, firsts))
+            .heights_over_seeds("plain, tenth epoch", &by_seed(0, lasts))
+            .heights_over_seeds("GradInit, tenth epoch", &by_seed(1, lasts)),
     );
     Ok(findings)
 }
@@ -174,10 +158,7 @@ pub(super) fn target_optimizer(setting: &Setting) -> Result<Findings> {
     let samples = setup::digits(setting)?;
     let seeds: Vec<u64> = setting.seeds().collect();
     let count = seeds.len().max(1);
-    let jobs: Vec<(usize, f64, u64)> = (0..STARTS.len())
-        .flat_map(|start| pairs(&SCALES, &seeds).into_iter().map(move |(c, seed)| (start, c, seed)))
-        .collect();
-    let all = setting.each(jobs, |(which, scale, seed)| {
+    let all = setting.each(triples(&[0, 1, 2], &SCALES, &seeds), |(which, scale, seed)| {
         let network = deep(NormKind::None)?;
         let drawn = he(&network, scale, seed);
         let how = if which == 1 { for_sgd(seed) } else { for_adam(seed) };
@@ -196,7 +177,7 @@ pub(super) fn target_optimizer(setting: &Setting) -> Result<Findings> {
     let differences: Vec<f64> = of(1, 0)
         .iter()
         .zip(of(2, 0))
-        .map(|(sgd, adam)| sgd.scales.iter().zip(&adam.scales).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max))
+        .map(|(sgd, adam)| largest(sgd.scales.iter().zip(&adam.scales).map(|(a, b)| (a / b - 1.0).abs())))
         .collect();
     let mut findings = Findings::new();
     findings
@@ -208,12 +189,8 @@ pub(super) fn target_optimizer(setting: &Setting) -> Result<Findings> {
             Check::at_least("× 0.5: mean accuracy, GradInit for Adam − for SGD", accuracy(2, 0) - accuracy(1, 0), -1.0)
                 .unit(" points"),
         )
-        .check(Check::above(
-            "× 0.5: largest relative difference of a factor, mean over seeds",
-            mean(&differences),
-            0.05,
-        ))
-        .check(Check::above("the same, by seed", &differences, 0.05).for_the_record());
+        .check(Check::above("× 0.5: largest relative difference of a factor, by seed", &differences, 0.05))
+        .check(Check::above("the same, mean over seeds", mean(&differences), 0.05).for_the_record());
     for (index, scale) in SCALES.iter().enumerate() {
         findings.note(format!(
             "He × {scale}: plain {:.1} %, GradInit for SGD {:.1} %, for Adam {:.1} %.",
@@ -225,10 +202,8 @@ pub(super) fn target_optimizer(setting: &Setting) -> Result<Findings> {
     let mut figure =
         Figure::bars("Test accuracy after five epochs of Adam", &["He × 0.5", "He × 1", "He × 2"], "accuracy (%)");
     for (start, name) in STARTS.iter().enumerate() {
-        let by_seed: Vec<Vec<f64>> = (0..count)
-            .map(|seed| (0..SCALES.len()).map(|scale| of(start, scale)[seed].accuracies.last).collect())
-            .collect();
-        figure = figure.heights_over_seeds(*name, &by_seed);
+        let last = |scale| of(start, scale).iter().map(|one| one.accuracies.last).collect::<Vec<_>>();
+        figure = figure.heights_over_seeds(*name, &by_seed(&[0, 1, 2].map(last)));
     }
     findings.figure(figure);
     Ok(findings)
@@ -247,11 +222,7 @@ pub(super) fn range_of_rates(setting: &Setting) -> Result<Findings> {
         let start = he(&network, 1.0, seed);
         if with { improved(setting, &for_sgd(seed), &network, start, &samples) } else { Ok(start) }
     })?;
-    let jobs: Vec<(usize, (f64, f64), usize)> = (0..2)
-        .flat_map(|with| {
-            pairs(&cells, &(0..count).collect::<Vec<_>>()).into_iter().map(move |(cell, seed)| (with, cell, seed))
-        })
-        .collect();
+    let jobs = triples(&[0, 1], &cells, &(0..count).collect::<Vec<_>>());
     let all = setting.each(jobs, |(with, (rate, momentum), seed)| {
         let network = residual(10)?;
         let start = starts[with * count + seed].clone();
@@ -275,8 +246,8 @@ pub(super) fn range_of_rates(setting: &Setting) -> Result<Findings> {
     }
     findings.note(format!(
         "Batch {BATCH}; lowest mean with GradInit {:.1} %, highest without {:.1} %.",
-        smallest(with),
-        plain.iter().copied().fold(0.0, f64::max)
+        least(with.iter().copied()),
+        largest(plain.iter().copied())
     ));
     findings.figure(figure.mark("90 %", 90.0));
     Ok(findings)

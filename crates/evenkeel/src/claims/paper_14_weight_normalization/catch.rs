@@ -1,9 +1,8 @@
 //! Deep Q-learning of the game Catch, with and without weight normalization.
 
-use super::super::setup::pairs;
+use super::super::setup::{pairs, seeds};
 use super::super::statistics::mean;
 use super::super::{Check, Figure, Findings, Setting};
-use super::seeds;
 use crate::config::{Initialization, Loss, NormKind, NormMode, WeightNorm};
 use crate::nn::{Context, Model};
 use crate::optim::Adam;

@@ -1,9 +1,9 @@
 //! Fully connected networks on the digits: how fast they train, and how far that depends on the rate and on the start.
 
-use super::super::setup::{self, Samples, Trained, pairs, smallest};
-use super::super::statistics::{mean, median};
+use super::super::setup::{self, PLAIN_SGD, Samples, Trained, by_seed, seeds, smallest, triples};
+use super::super::statistics::{largest, least, mean, mean_list, median};
 use super::super::{Check, Figure, Findings, Setting};
-use super::{DEVIATION, PLAIN_SGD, digits_network, fitted, lengths, replaced, scaled, seeds};
+use super::{DEVIATION, digits_network, fitted, lengths, replaced, scaled};
 use crate::config::{Initialization, NormKind, NormMode, WeightNorm};
 use crate::study::{self, Fit};
 use crate::train::Trainer;
@@ -15,6 +15,7 @@ const WEIGHTS: [WeightNorm; 2] = [WeightNorm::None, WeightNorm::Normalized];
 const RATES: [f64; 5] = [0.01, 0.03, 0.1, 0.3, 1.0];
 const WIDTHS: [usize; 4] = [64; 4];
 const BATCH: usize = 100;
+const STEPS: u64 = 400;
 /// The share of plain's loss over the run that counts as a gain.
 const GAIN: f64 = 0.85;
 
@@ -47,13 +48,10 @@ struct Comparison {
 
 fn compare(setting: &Setting, fit: bool) -> Result<Comparison> {
     let samples = setup::digits(setting)?;
-    let jobs: Vec<(usize, f64, u64)> = (0..WEIGHTS.len())
-        .flat_map(|network| pairs(&RATES, &seeds(setting)).into_iter().map(move |(rate, seed)| (network, rate, seed)))
-        .collect();
-    let trained = setting.each(jobs, |(which, rate, seed)| {
-        let network = digits_network(&WIDTHS, NormKind::None, WEIGHTS[which])?;
+    let trained = setting.each(triples(&WEIGHTS, &RATES, &seeds(setting)), |(weights, rate, seed)| {
+        let network = digits_network(&WIDTHS, NormKind::None, weights)?;
         let start = start(&network, &samples, seed, fit)?;
-        let how = Fit { batch: BATCH, steps: 400, seed, rate: &|_| rate };
+        let how = Fit { batch: BATCH, steps: STEPS, seed, rate: &|_| rate };
         let trained = setup::train(&network, PLAIN_SGD, start, &samples.train, &how)?;
         let last = study::evaluate(&network, &trained.state, &samples.train, NormMode::Running)?.loss;
         let last = if trained.finite { last } else { f64::INFINITY };
@@ -94,14 +92,12 @@ impl Comparison {
     }
 
     fn figure(&self, title: &str) -> Figure {
-        let steps: Vec<f64> = (1..=self.losses[0].first().map_or(0, Vec::len)).map(|step| step as f64).collect();
+        let steps: Vec<f64> = (1..=STEPS).map(|step| step as f64).collect();
         let mut figure = Figure::lines(title, "step", "training loss (nats)")
             .caption("Loss of each batch at the network's best rate, mean over seeds.")
             .log_y();
         for (name, seeds) in NAMES.iter().zip(&self.losses) {
-            let at =
-                |step: usize| mean(&seeds.iter().filter_map(|losses| losses.get(step).copied()).collect::<Vec<_>>());
-            figure = figure.series(*name, &steps, &(0..steps.len()).map(at).collect::<Vec<_>>());
+            figure = figure.series(*name, &steps, &mean_list(seeds.iter().map(Vec::as_slice)));
         }
         figure
     }
@@ -149,10 +145,7 @@ struct Course {
 
 pub(super) fn robust_to_the_rate(setting: &Setting) -> Result<Findings> {
     let samples = setup::digits(setting)?;
-    let jobs: Vec<(f64, f64, u64)> = SCALES
-        .iter()
-        .flat_map(|&scale| pairs(&MANY_RATES, &seeds(setting)).into_iter().map(move |(rate, seed)| (scale, rate, seed)))
-        .collect();
+    let jobs = triples(&SCALES, &MANY_RATES, &seeds(setting));
     let courses = setting.each(jobs, |(scale, rate, seed)| course(&samples, scale, rate, seed))?;
     let apart = setting.each(seeds(setting), |seed| outputs_apart(&samples, seed))?;
     let count = setting.seeds().count().max(1);
@@ -166,22 +159,23 @@ pub(super) fn robust_to_the_rate(setting: &Setting) -> Result<Findings> {
     let usable = |losses: &Vec<f64>| {
         losses.iter().zip(MANY_RATES).filter(|(loss, _)| **loss < 1.0).map(|(_, rate)| rate).fold(f64::NAN, f64::max)
     };
-    let largest: Vec<f64> = last.iter().map(usable).collect();
+    let usable: Vec<f64> = last.iter().map(usable).collect();
     let best: Vec<f64> = last.iter().map(|losses| MANY_RATES[smallest(losses)]).collect();
-    let spread = largest.iter().copied().fold(f64::MIN, f64::max) / largest.iter().copied().fold(f64::MAX, f64::min);
+    // NaN, and the check open, where a scale has no usable rate.
+    let spread = largest(usable.iter().copied()) / least(usable.iter().copied());
     let mut findings = Findings::new();
     findings
         .check(Check::at_most("outputs at first: largest difference between the scales / largest output", &apart, 1e-4))
         .check(Check::at_least(
             "length of a unit's v after a step / before, the least of all",
-            courses.iter().map(|one| one.kept).fold(f64::INFINITY, f64::min),
+            least(courses.iter().map(|one| one.kept)),
             1.0 - ROUNDING,
         ))
         .check(Check::at_most("largest usable rate, largest / smallest over the scales", spread, 30.0).unit(" ×"))
         .check(Check::increasing("best rate, by scale", &best))
         .note(format!(
             "Largest rates with a final loss below 1, by scale: {}. With lengths that stayed they would move by 10⁴.",
-            largest.iter().map(f64::to_string).collect::<Vec<_>>().join(", ")
+            usable.iter().map(f64::to_string).collect::<Vec<_>>().join(", ")
         ));
     let mut figure = Figure::lines("Final loss by rate", "learning rate", "training loss after 300 steps (nats)")
         .caption("Median over seeds; v scaled after the initialization, which leaves the function as it is.")
@@ -241,9 +235,9 @@ fn outputs_apart(samples: &Samples, seed: u64) -> Result<f64> {
         .iter()
         .map(|&scale| Ok(probe.at(&batch, &scaled_start(&network, samples, scale, seed)?)?[0].to_f64()))
         .collect::<Result<Vec<Vec<f64>>>>()?;
-    let size = outputs[1].iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    let difference = |other: &Vec<f64>| other.iter().zip(&outputs[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    Ok(outputs.iter().map(difference).fold(0.0, f64::max) / size)
+    let size = largest(outputs[1].iter().map(|value| value.abs()));
+    let difference = |other: &Vec<f64>| largest(other.iter().zip(&outputs[1]).map(|(a, b)| (a - b).abs()));
+    Ok(largest(outputs.iter().map(difference)) / size)
 }
 
 /// Steps that are waited for.
@@ -291,11 +285,8 @@ const CONTENDERS: [Contender; 4] = [
 
 pub(super) fn as_batch_norm(setting: &Setting) -> Result<Findings> {
     let samples = setup::digits(setting)?;
-    let jobs: Vec<(usize, f64, u64)> = (0..CONTENDERS.len())
-        .flat_map(|which| {
-            pairs(CONTENDERS[which].rates, &seeds(setting)).into_iter().map(move |(rate, seed)| (which, rate, seed))
-        })
-        .collect();
+    let jobs: Vec<(usize, f64, u64)> =
+        (0..CONTENDERS.len()).flat_map(|which| triples(&[which], CONTENDERS[which].rates, &seeds(setting))).collect();
     let steps = setting.each(jobs.clone(), |(which, rate, seed)| {
         let contender = &CONTENDERS[which];
         let network = digits_network(&[64; 8], contender.norm, contender.weights)?;
@@ -305,13 +296,7 @@ pub(super) fn as_batch_norm(setting: &Setting) -> Result<Findings> {
             network.initial_state(Initialization::Glorot, seed)
         };
         let how = Fit { batch: 128, steps: BUDGET, seed, rate: &|_| rate };
-        let mut average = None;
-        let steps = setup::steps_until(&network, PLAIN_SGD, start, &samples.train, &how, |_, result, _| {
-            let moved = average.map_or(result.loss, |average: f64| 0.8 * average + 0.2 * result.loss);
-            average = Some(moved);
-            Ok(moved < 0.3)
-        })?;
-        Ok(steps as f64)
+        Ok(setup::steps_to_loss(&network, start, &samples.train, &how, 0.3)? as f64)
     })?;
     let count = setting.seeds().count().max(1);
     let mut done = 0;
@@ -340,9 +325,7 @@ pub(super) fn as_batch_norm(setting: &Setting) -> Result<Findings> {
     }
     findings.note("The plain network that is fitted to data shows how much of the gain is the start's.");
     let names = CONTENDERS.map(|contender| contender.name);
-    let by_seed: Vec<Vec<f64>> = (0..count)
-        .map(|seed| found.iter().map(|(_, _, steps)| steps.get(seed).copied().unwrap_or(f64::NAN)).collect())
-        .collect();
+    let by_seed = by_seed(&found.iter().map(|(_, _, steps)| steps).collect::<Vec<_>>());
     findings.figure(
         Figure::bars("Steps to a training loss of 0.3", &names, "steps at the best rate")
             .heights_over_seeds("steps", &by_seed)

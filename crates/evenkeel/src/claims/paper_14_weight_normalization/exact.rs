@@ -1,8 +1,9 @@
 //! What holds exactly: the gradients of length and direction, and samples that stay by themselves.
 
-use super::super::setup;
+use super::super::setup::{self, PLAIN_SGD};
+use super::super::statistics::{largest, least, mean};
 use super::super::{Check, Figure, Findings, Setting};
-use super::{PLAIN_SGD, lengths, replaced, scaled};
+use super::{lengths, replaced, scaled};
 use crate::config::{Activation, Initialization, Loss, NormKind, NormMode, WeightNorm};
 use crate::curvature::Curvature;
 use crate::models::Mlp;
@@ -79,11 +80,10 @@ fn in_a_network(setting: &Setting, findings: &mut Findings) -> Result<()> {
             let sums = (0..units).map(|unit| product.iter().skip(unit).step_by(units).sum::<f64>());
             let sizes = lengths(v).into_iter().zip(lengths(dv)).map(|(v, dv)| v * dv);
             // A unit that is silent on all samples has no gradient.
-            cosines.extend(sums.zip(sizes).filter(|(_, size)| *size > 0.0).map(|(sum, size)| (sum / size).abs()));
+            cosines.extend(sums.zip(sizes).filter(|(_, size)| *size != 0.0).map(|(sum, size)| (sum / size).abs()));
         }
     }
-    let largest = |numbers: &[f64]| numbers.iter().copied().fold(0.0, f64::max);
-    findings.check(Check::at_most("largest |cosine| of v and ∂v, over all units", largest(&cosines), 1e-12));
+    findings.check(Check::at_most("largest |cosine| of v and ∂v, over all units", largest(cosines), 1e-12));
 
     let scale = 3.0;
     let longer = replaced(&network, state.clone(), is_direction, |_, tensor| scaled(tensor, scale));
@@ -94,14 +94,13 @@ fn in_a_network(setting: &Setting, findings: &mut Findings) -> Result<()> {
     let mut moved = vec![(loss - same).abs() / loss];
     for ((info, before), after) in network.parameters().iter().zip(&gradients).zip(&other) {
         let factor = if is_direction(&info.path) { scale } else { 1.0 };
-        let size = before.to_f64().iter().fold(0.0_f64, |size, value| size.max(value.abs()));
-        let difference =
-            before.to_f64().iter().zip(after.to_f64()).map(|(a, b)| (a - factor * b).abs()).fold(0.0, f64::max);
+        let size = largest(before.to_f64().iter().map(|value| value.abs()));
+        let difference = largest(before.to_f64().iter().zip(after.to_f64()).map(|(a, b)| (a - factor * b).abs()));
         moved.push(difference / size);
     }
     findings.check(Check::at_most(
         "v × 3: loss, ∂g and 3 ∂v against those before, largest relative difference",
-        largest(&moved),
+        largest(moved),
         1e-10,
     ));
 
@@ -134,17 +133,17 @@ fn in_a_network(setting: &Setting, findings: &mut Findings) -> Result<()> {
     let mut before = all(&state.parameters);
     let first = before.clone();
     let mut trainer = Trainer::new(&network, PLAIN_SGD, SAMPLES, state)?;
-    let (mut least, mut means) = (f64::INFINITY, vec![1.0]);
+    let (mut kept, mut means) = (vec![], vec![1.0]);
     for _ in 0..50 {
         trainer.step(&batch, RATE)?;
         let after = all(trainer.parameters());
-        least = after.iter().zip(&before).map(|(after, before)| after / before).fold(least, f64::min);
-        means.push(super::super::statistics::mean(&after.iter().zip(&first).map(|(a, b)| a / b).collect::<Vec<_>>()));
+        kept.push(least(after.iter().zip(&before).map(|(after, before)| after / before)));
+        means.push(mean(&after.iter().zip(&first).map(|(a, b)| a / b).collect::<Vec<_>>()));
         before = after;
     }
     findings.check(Check::at_least(
         "‖v‖ after a step of gradient descent / before, the least over units and 50 steps",
-        least,
+        least(kept),
         1.0 - 1e-14,
     ));
     let steps: Vec<f64> = (0..means.len()).map(|step| step as f64).collect();
@@ -197,7 +196,7 @@ pub(super) fn independent_samples(setting: &Setting) -> Result<Findings> {
         let same = one.iter().zip(&two).all(|(a, b)| a.to_bits() == b.to_bits());
         let (what, holds) = if alone { ("the same bits", same) } else { ("other numbers", !same) };
         findings.check(Check::holds(format!("{name}: {what} among other samples"), holds));
-        moved.push(one.iter().zip(&two).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max));
+        moved.push(largest(one.iter().zip(&two).map(|(a, b)| (a - b).abs())));
     }
     findings.figure(
         Figure::bars("How far a sample moves when the others change", &cases.map(|case| case.0), "largest difference")

@@ -1,9 +1,9 @@
 //! Weight normalization and mean-only batch normalization in a convolution network, and what they cost.
 
-use super::super::setup::{self, Samples, pairs};
+use super::super::setup::{self, Samples, by_seed, pairs, seeds};
 use super::super::statistics::{mean, median};
 use super::super::{Check, Figure, Findings, Setting};
-use super::{DEVIATION, fitted, seeds};
+use super::{DEVIATION, fitted};
 use crate::config::{Initialization, Loss, NormKind, NormMode, WeightNorm};
 use crate::nn::{Context, Model};
 use crate::optim::Adam;
@@ -98,8 +98,7 @@ pub(super) fn with_mean_only_batch_norm(setting: &Setting) -> Result<Findings> {
         .check(Check::at_most("test error, both − mean-only batch norm", both - mean_only, -1.5).unit(" points"))
         .check(Check::at_most("test error, weight norm − plain", weight - plain, -0.5).unit(" points"))
         .check(Check::below("test error, both − batch norm", both - batch, 0.0).unit(" points").for_the_record());
-    let by_seed: Vec<Vec<f64>> =
-        (0..count).map(|seed| errors.iter().skip(seed).step_by(count).copied().collect()).collect();
+    let by_seed = by_seed(&errors.chunks(count).collect::<Vec<_>>());
     findings.figure(
         Figure::bars("Test error on CIFAR-10 at 16 × 16", &CASES.map(|case| case.name), "wrong answers (%)")
             .heights_over_seeds("test error", &by_seed),

@@ -1,9 +1,9 @@
 //! Weight normalization in a variational autoencoder.
 
-use super::super::setup::{self, pairs, smallest};
-use super::super::statistics::mean;
+use super::super::setup::{self, seeds, smallest, triples};
+use super::super::statistics::{mean, mean_list};
 use super::super::{Check, Figure, Findings, Setting};
-use super::{fitted, seeds};
+use super::fitted;
 use crate::config::{Activation, Initialization, Loss, NormKind, NormMode, WeightNorm};
 use crate::data::LoadOptions;
 use crate::models::Vae;
@@ -31,11 +31,7 @@ struct Course {
 pub(super) fn autoencoder(setting: &Setting) -> Result<Findings> {
     let options = LoadOptions { normalize: false, ..LoadOptions::default() };
     let samples = setup::Samples::of(&setting.dataset("digits", &options)?)?;
-    let jobs: Vec<(usize, f64, u64)> = (0..CASES.len())
-        .flat_map(|case| pairs(&RATES, &seeds(setting)).into_iter().map(move |(rate, seed)| (case, rate, seed)))
-        .collect();
-    let courses = setting.each(jobs, |(case, rate, seed)| {
-        let (_, weights, fit) = CASES[case];
+    let courses = setting.each(triples(&CASES, &RATES, &seeds(setting)), |((_, weights, fit), rate, seed)| {
         let model = Vae { widths: vec![128], latent: 8, norm: NormKind::None, activation: Activation::Relu };
         let network = super::network(model, &[8, 8, 1], Loss::Bernoulli, weights)?;
         let drawn = network.initial_state(Initialization::Glorot, seed);
@@ -84,9 +80,8 @@ pub(super) fn autoencoder(setting: &Setting) -> Result<Findings> {
     let mut figure = Figure::lines("Negative evidence lower bound", "step", "nats a sample")
         .caption("On the batch of each step at the best rate, mean over seeds.");
     for (case, (name, ..)) in CASES.iter().enumerate() {
-        let curves = by(case, best[case]);
-        let at = |step: usize| mean(&curves.iter().filter_map(|one| one.losses.get(step).copied()).collect::<Vec<_>>());
-        figure = figure.series(*name, &steps, &(0..steps.len()).map(at).collect::<Vec<_>>());
+        let curve = mean_list(by(case, best[case]).iter().map(|one| one.losses.as_slice()));
+        figure = figure.series(*name, &steps, &curve);
     }
     findings.figure(figure.log_x());
     Ok(findings)

@@ -7,11 +7,10 @@ mod images;
 mod latent;
 mod sequence;
 
-use super::{Claim, Paper, Setting};
+use super::{Claim, Paper};
 use crate::config::{Loss, NormKind, WeightNorm};
 use crate::init::DataDependent;
 use crate::nn::{Model, NormSettings};
-use crate::optim::Sgd;
 use crate::{Batch, Network, Result, State};
 use evenkeel_graph::{DType, Tensor};
 
@@ -135,8 +134,6 @@ pub(super) static PAPER: Paper = Paper {
     ],
 };
 
-const PLAIN_SGD: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
-
 /// Deviation of directions at first, as in the authors' code.
 const DEVIATION: f64 = 0.05;
 
@@ -189,9 +186,4 @@ fn scaled(tensor: &Tensor, factor: f64) -> Tensor {
 /// The Euclidean length of each unit's numbers, `[.., units]`.
 fn lengths(tensor: &Tensor) -> Vec<f64> {
     crate::init::lengths(tensor.shape(), &tensor.to_f64())
-}
-
-/// The seeds, for jobs over several things.
-fn seeds(setting: &Setting) -> Vec<u64> {
-    setting.seeds().collect()
 }

@@ -1,9 +1,9 @@
 //! Weight normalization in a recurrent network.
 
-use super::super::setup::{self, pairs, smallest};
-use super::super::statistics::{mean, median};
+use super::super::setup::{self, seeds, smallest, triples};
+use super::super::statistics::{mean, mean_list, median};
 use super::super::{Check, Figure, Findings, Setting};
-use super::{DEVIATION, lengths, replaced, seeds};
+use super::{DEVIATION, lengths, replaced};
 use crate::config::{Initialization, Loss, NormMode, WeightNorm};
 use crate::data::LoadOptions;
 use crate::nn::{Context, Initial};
@@ -79,16 +79,13 @@ struct Course {
 pub(super) fn lstm(setting: &Setting) -> Result<Findings> {
     let options = LoadOptions { normalize: false, ..LoadOptions::default() };
     let samples = setup::Samples::of(&setting.dataset("digits", &options)?)?;
-    let jobs: Vec<(usize, f64, u64)> = (0..STARTS.len())
-        .flat_map(|which| pairs(&RATES, &seeds(setting)).into_iter().map(move |(rate, seed)| (which, rate, seed)))
-        .collect();
-    let courses = setting.each(jobs, |(which, rate, seed)| {
-        let weights = match STARTS[which] {
+    let courses = setting.each(triples(&STARTS, &RATES, &seeds(setting)), |(which, rate, seed)| {
+        let weights = match which {
             Start::Plain | Start::PlainOfLengthOne => WeightNorm::None,
             Start::LengthOne | Start::OwnLength => WeightNorm::Normalized,
         };
         let network = super::network(model, &[8, 8, 1], Loss::CrossEntropy, weights)?;
-        let start = start(&network, STARTS[which], seed);
+        let start = start(&network, which, seed);
         let how = Fit { batch: 64, steps: STEPS, seed, rate: &|_| rate };
         let trained = setup::train(&network, Adam::default(), start, &samples.train, &how)?;
         let accuracy = study::evaluate(&network, &trained.state, &samples.test, NormMode::Running)?.accuracy;
@@ -132,9 +129,8 @@ pub(super) fn lstm(setting: &Setting) -> Result<Findings> {
         .caption("At the best rate of each, mean over seeds.")
         .log_y();
     for (which, name) in NAMES.iter().enumerate() {
-        let curves = by(which, best[which]);
-        let at = |step: usize| mean(&curves.iter().filter_map(|one| one.losses.get(step).copied()).collect::<Vec<_>>());
-        figure = figure.series(*name, &steps, &(0..steps.len()).map(at).collect::<Vec<_>>());
+        let curve = mean_list(by(which, best[which]).iter().map(|one| one.losses.as_slice()));
+        figure = figure.series(*name, &steps, &curve);
     }
     findings.figure(figure);
     Ok(findings)

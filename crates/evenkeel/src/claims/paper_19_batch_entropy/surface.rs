@@ -30,9 +30,11 @@ pub(super) fn surface(setting: &Setting) -> Result<Findings> {
     })?;
     let pick = |offset: usize| -> Vec<&Vec<f64>> { grids.iter().skip(offset).step_by(2).collect() };
     let (plain, with) = (pick(0), pick(1));
-    let clamped = |grid: &[f64]| grid.iter().map(|loss| loss.min(CLAMP)).collect::<Vec<f64>>();
+    // A loss that is none stays so.
+    let clamp = |loss: &f64| if *loss > CLAMP { CLAMP } else { *loss };
+    let clamped = |grid: &[f64]| grid.iter().map(clamp).collect::<Vec<f64>>();
     let centre = |grid: &Vec<f64>| grid[SIDE / 2 * SIDE + SIDE / 2];
-    let largest = |grid: &Vec<f64>| grid.iter().copied().fold(0.0, f64::max);
+    let largest = |grid: &Vec<f64>| statistics::largest(grid.iter().copied());
     let each = |grids: &[&Vec<f64>], number: &dyn Fn(&Vec<f64>) -> f64| -> Vec<f64> {
         grids.iter().map(|grid| number(grid)).collect()
     };
@@ -46,10 +48,7 @@ pub(super) fn surface(setting: &Setting) -> Result<Findings> {
         ))
         .check(Check::below("loss in the centre with the term", each(&with, &centre), 1.0))
         .check(Check::within("smallest and largest loss, plain", range(&plain), 2.29, 2.33).for_the_record())
-        .check(
-            Check::at_most("largest loss with the term (a pilot: 137 to 164)", each(&with, &largest), f64::MAX)
-                .for_the_record(),
-        );
+        .note(format!("largest loss with the term (a pilot: 137 to 164): {:.0?}", each(&with, &largest)));
     // Cuts along the first direction.
     let cut = |grid: &[f64], second: usize| (0..SIDE).map(|first| grid[first * SIDE + second]).collect::<Vec<f64>>();
     let cuts = |grids: &[&Vec<f64>], second| grids.iter().map(|grid| cut(&clamped(grid), second)).collect::<Vec<_>>();
@@ -69,7 +68,7 @@ pub(super) fn surface(setting: &Setting) -> Result<Findings> {
 /// The smallest and the largest of all numbers.
 fn range(grids: &[&Vec<f64>]) -> [f64; 2] {
     let all = || grids.iter().flat_map(|grid| grid.iter().copied());
-    [all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max)]
+    [statistics::least(all()), statistics::largest(all())]
 }
 
 /// The loss at each point of the grid, the second direction fastest.

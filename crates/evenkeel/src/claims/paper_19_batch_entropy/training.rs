@@ -131,23 +131,25 @@ pub(super) fn faster(setting: &Setting) -> Result<Findings> {
     let (slow, fast) = (of(&plain, Trained::learned), of(&with, Trained::learned));
     let earlier: Vec<bool> = fast.iter().zip(&slow).map(|(fast, slow)| fast < slow).collect();
     let at_30 = |trained: &[Trained]| statistics::mean(&of(trained, |one| one.accuracies[0]));
-    let wanted = setting.seeds.saturating_sub(1);
+    let wanted = (earlier.len() * 4).div_ceil(5);
     let mut findings = Findings::new();
     findings
         .check(Check::count("earlier with the term", &earlier, wanted))
         .check(Check::at_most("median epoch, relative to plain", statistics::ratio_of_medians(&fast, &slow), 0.8))
         .check(Check::at_least("gain of test accuracy after 30 epochs", at_30(&with) - at_30(&plain), 0.10))
-        .check(Check::at_most("epoch with a loss below 1, with the term", fast, 61.0).for_the_record())
-        .check(Check::at_most("the same, plain (61: never)", slow, 61.0).for_the_record())
-        .check(Check::at_least("test accuracy after 30 epochs, with the term", at_30(&with), 0.0).for_the_record())
-        .check(Check::at_least("the same, plain", at_30(&plain), 0.0).for_the_record())
+        .note(format!("epoch with a loss below 1 (61: never): plain {slow:.0?}, with the term {fast:.0?}"))
+        .note(format!(
+            "mean test accuracy after 30 epochs: plain {:.3}, with the term {:.3}",
+            at_30(&plain),
+            at_30(&with)
+        ))
         .figure(curves("Training 20 hidden layers", &plain, &with));
     Ok(findings)
 }
 
 pub(super) fn at_depth_60(setting: &Setting) -> Result<Findings> {
     let (plain, with) = pairs(setting, 60, 100)?;
-    let farthest = |one: &Trained| one.losses.iter().map(|loss| (loss - CHANCE).abs()).fold(0.0, f64::max);
+    let farthest = |one: &Trained| statistics::largest(one.losses.iter().map(|loss| (loss - CHANCE).abs()));
     let mut findings = Findings::new();
     findings
         .check(Check::at_most("test accuracy, plain", of(&plain, Trained::accuracy), 0.15))
@@ -178,15 +180,15 @@ pub(super) fn per_layer(setting: &Setting) -> Result<Findings> {
     let distances = column(|entropy, target| (entropy - target).abs());
     let each =
         |lists: &[Vec<f64>], number: fn(&[f64]) -> f64| -> Vec<f64> { lists.iter().map(|list| number(list)).collect() };
-    let smallest = |list: &[f64]| list.iter().copied().fold(f64::INFINITY, f64::min);
-    let largest: Vec<f64> =
-        measured.iter().map(|layers| layers.iter().map(|layer| layer.largest).fold(0.0, f64::max)).collect();
+    let smallest = |list: &[f64]| statistics::least(list.iter().copied());
+    let largest = measured.iter().map(|layers| statistics::largest(layers.iter().map(|layer| layer.largest)));
+    let largest: Vec<f64> = largest.collect();
     let mut findings = Findings::new();
     findings
         .check(Check::above("smallest batch entropy (a pilot: 0.28 to 0.44)", each(&entropies, smallest), 0.1))
         .check(Check::below("median distance from the target", each(&distances, statistics::median), 0.5))
         .check(Check::above("deviation of the targets among layers", each(&targets, statistics::deviation), 0.01))
-        .check(Check::at_most("largest activation", largest, f64::MAX).for_the_record());
+        .note(format!("largest activation: {largest:.1?}"));
     let layers: Vec<f64> = (1..=40).map(f64::from).collect();
     findings.figure(
         Figure::lines("Batch entropy and its target after training", "hidden layer", "nats")
@@ -217,13 +219,9 @@ pub(super) fn against_norms(setting: &Setting) -> Result<Findings> {
         let what = format!("training loss with {}", ways[place].0);
         findings.check(Check::within(what, of(by_way[place], Trained::loss), CHANCE - 0.03, CHANCE + 0.03));
     }
-    for place in 3..ways.len() {
-        let what = format!("training loss with {}", ways[place].0);
-        findings.check(Check::at_most(what, of(by_way[place], Trained::loss), f64::MAX).for_the_record());
-    }
     for ((name, ..), trained) in ways.iter().zip(&by_way) {
-        let what = format!("test accuracy with {name}");
-        findings.check(Check::at_most(what, of(trained, Trained::accuracy), 1.0).for_the_record());
+        let (losses, accuracies) = (of(trained, Trained::loss), of(trained, Trained::accuracy));
+        findings.note(format!("{name}: training loss {losses:.3?}, test accuracy {accuracies:.2?}"));
     }
     let names: Vec<&str> = ways.iter().map(|(name, ..)| *name).collect();
     let heights = |seed: usize| by_way.iter().map(|trained| trained[seed].loss()).collect::<Vec<f64>>();

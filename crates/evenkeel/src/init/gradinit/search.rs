@@ -43,7 +43,7 @@ impl GradInit {
     ) -> Result<GradInitOutcome> {
         let mut halves = self.halves(count, fetch)?;
         let mut search = Search::new(self, network, state)?;
-        let mut trace = Vec::with_capacity(self.iterations);
+        let mut trace = Vec::new();
         for iteration in 0..self.iterations {
             let found = search.iterate(iteration, &mut halves)?;
             trace.push(found);
@@ -85,9 +85,11 @@ impl GradInit {
     fn halves<'a>(&self, count: usize, fetch: Fetch<'a>) -> Result<Halves<'a>> {
         self.check()?;
         let half = self.batch / 2;
-        if count < 2 * self.batch {
+        let needed = self.batch.saturating_mul(2);
+        if count < needed {
             return Err(Error::input("gradinit needs samples for two batches")
-                .detail("expected", format!("at least {}", 2 * self.batch))
+                .detail("key", "init.batch_size")
+                .detail("expected", format!("at least {needed} samples"))
                 .detail("got", count)
                 .hint("use a smaller batch (`--set init.batch_size=..`)"));
         }
@@ -137,7 +139,8 @@ impl GradInit {
             Some((key, expected, _, got)) => Err(Error::input(format!("gradinit cannot have this {key}"))
                 .detail("key", format!("init.{key}"))
                 .detail("expected", expected)
-                .detail("got", got)),
+                .detail("got", got)
+                .hint(format!("set `init.{key}`; what is left out there is that of training, or the paper's"))),
         }
     }
 }

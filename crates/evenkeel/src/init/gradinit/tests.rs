@@ -314,6 +314,8 @@ fn what_breaks_off_or_does_not_fit_is_told() {
         (GradInit { batch: 8, ..plain() }, "samples for two batches"),
         (GradInit { max_scale: Some(0.5), ..plain() }, "at least 1"),
         (plain(), "interrupted in iteration 1 of 1"),
+        (GradInit { iterations: usize::MAX, ..plain() }, "interrupted in iteration 1 of"),
+        (GradInit { batch: usize::MAX - 1, ..plain() }, "samples for two batches"),
     ] {
         let error = refused(settings, &few).to_string();
         assert!(error.contains(what), "{error}");
