@@ -82,6 +82,11 @@ pub(crate) unsafe fn finish(nest: &Loop, outputs: &[Memory], partials: Memory) {
     }
 }
 
+/// Results whose parts are added up together.
+const TOTALS: usize = 512;
+/// Parts that are worth a second thread.
+const PARALLEL_PARTS: usize = 64 * 1024;
+
 /// Adds up the chunks' parts in their order and stores the results of reductions over the first axis.
 unsafe fn combine<T: Real>(nest: &Loop, outputs: &[Memory], partials: &[f64]) {
     let per_chunk: usize = nest.outputs.iter().map(|output| output.partial_elements()).sum();
@@ -99,13 +104,23 @@ unsafe fn combine<T: Real>(nest: &Loop, outputs: &[Memory], partials: &[f64]) {
             }
             continue;
         }
-        for element in 0..*elements {
-            let mut total = identity(*kind);
+        let memory = *memory;
+        let block = |block: usize| {
+            let first = block * TOTALS;
+            let mut totals = [identity(*kind); TOTALS];
+            let totals = &mut totals[..TOTALS.min(elements - first)];
             for chunk in 0..chunks {
-                total = join(*kind, total, partials[chunk * per_chunk + offset + element]);
+                let parts = &partials[chunk * per_chunk + offset + first..][..totals.len()];
+                totals.iter_mut().zip(parts).for_each(|(total, &part)| *total = join(*kind, *total, part));
             }
-            // SAFETY: within the output's shape.
-            unsafe { memory.0.cast::<T>().add(element).write(T::of(total)) };
+            for (place, &total) in totals.iter().enumerate() {
+                // SAFETY: within the output's shape, and blocks are apart.
+                unsafe { memory.pointer::<T>().add(first + place).write(T::of(total)) };
+            }
+        };
+        match elements.div_ceil(TOTALS) {
+            blocks if elements * chunks < PARALLEL_PARTS => (0..blocks).for_each(block),
+            blocks => (0..blocks).into_par_iter().for_each(block),
         }
         offset += elements;
     }

@@ -203,7 +203,14 @@ fn row_of<T: Real, C: Combine>(line: &[T]) -> f64 {
 /// Combines the rows of a tile: a tile in its own type, tiles in f64.
 #[inline(always)]
 fn combine_columns<T: Real, C: Combine>(elements: &[T], columns: usize, stride: usize, into: &mut [f64]) {
-    let mut add = |column: usize, x: T| into[column * stride] = C::of(into[column * stride], x.f64());
+    // Results side by side are added to in vectors.
+    let mut add = |first: usize, lanes: &[T]| match stride {
+        1 => into[first..].iter_mut().zip(lanes).for_each(|(place, x)| *place = C::of(*place, x.f64())),
+        _ => lanes.iter().enumerate().for_each(|(column, x)| {
+            let place = &mut into[(first + column) * stride];
+            *place = C::of(*place, x.f64());
+        }),
+    };
     let mut lanes = [C::start::<T>(); LANES];
     if columns > LANES {
         for start in (0..columns).step_by(LANES) {
@@ -212,7 +219,7 @@ fn combine_columns<T: Real, C: Combine>(elements: &[T], columns: usize, stride: 
             for line in elements.chunks_exact(columns) {
                 put::<T, C>(&mut lanes, &line[start..start + width]);
             }
-            lanes[..width].iter().enumerate().for_each(|(column, &x)| add(start + column, x));
+            add(start, &lanes[..width]);
         }
         return;
     }
@@ -235,7 +242,7 @@ fn combine_columns<T: Real, C: Combine>(elements: &[T], columns: usize, stride: 
     for line in others.chunks_exact(columns) {
         put::<T, C>(first, line);
     }
-    first.iter().enumerate().for_each(|(column, &x)| add(column, x));
+    add(0, first);
 }
 
 #[cfg(test)]
