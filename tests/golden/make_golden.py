@@ -10,6 +10,7 @@ import torch
 
 import formula
 import networks
+import optimizers
 
 HERE = Path(__file__).parent
 VERSIONS = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
@@ -188,6 +189,33 @@ def trained(momentum, weight_decay, learning_rate=0.05, steps=5):
     return {**run, "name": name, "sgd": rule, "result": result}
 
 
+def stepped(rule, norm, steps=20):
+    """Steps by a rule, each on a batch of its own."""
+    run = case("mlp:9-7", [2, 3, 2], 11, 5, norm, "batch", "tanh", **CONSTANTS)
+    rule = {"learning_rate": 0.05 if rule["name"] == "sgd" else 0.01, **rule}
+    if norm == "batch" and rule["name"] != "sgd":
+        # The gradient of a bias before batch norm is rounding and nothing else, which 1e-8 would make steps of.
+        rule.setdefault("epsilon", 1e-5)
+    network = network_of(run)
+    network.train()
+    optimizer = optimizers.make(network, rule)
+    losses = []
+    for step in range(steps):
+        x, y = samples_of(run, f"/{step}")
+        optimizer.zero_grad()
+        loss = networks.mean_loss(run["loss"], network(x), y)
+        loss.backward()
+        losses.append(loss.item())
+        if "clip" in rule:
+            optimizers.clip(network, rule["clip"])
+        optimizer.step()
+    named = {path: networks.from_torch(tensor.detach()) for path, tensor in network.named_parameters()}
+    name = f"{run['name']}, " + ", ".join(f"{key} {value}" for key, value in rule.items())
+    words = lambda value: str(value).lower() if isinstance(value, bool) else str(value)
+    settings = [f"optimizer.{key}={words(value)}" for key, value in rule.items()]
+    return {**run, "name": name, "set": settings, "result": {"losses": losses, "parameters": digests(named)}}
+
+
 def write(name, cases):
     """One case a line: a change of one shows as one line."""
     lines = ",\n".join(json.dumps(case) for case in cases)
@@ -201,6 +229,7 @@ def main():
     torch.set_num_threads(1)
     for name, cases in FILES.items():
         write(name, [measured(case) for case in cases])
+    write("optimizers", [stepped(rule, norm) for rule in optimizers.CASES for norm in ("batch", "none")])
     write("training", [trained(*rule) for rule in ((0.9, 5e-2), (0.9, 0.0), (0.0, 5e-2), (0.0, 0.0))])
 
 

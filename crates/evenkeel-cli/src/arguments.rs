@@ -288,6 +288,9 @@ pub(crate) struct Bench {
     /// Memory a run may take, e.g. 200MiB; what would take more is computed again
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     pub(crate) memory_limit: Option<String>,
+    /// A setting of a run that the program has, e.g. optimizer.name=adam or batch_entropy.weight=0.5
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// Timed runs [default: those of a second, at least 5]
     #[arg(long, value_name = "R", allow_hyphen_values = true)]
     pub(crate) repeat: Option<String>,

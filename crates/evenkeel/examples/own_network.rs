@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let network = Network::new(model, &[8, 8, 1])?;
     let digits = data::load(&"digits".parse()?, &LoadOptions::default())?;
 
-    let sgd = Sgd { momentum: 0.9, weight_decay: 0.0 };
+    let sgd = Sgd { momentum: 0.9, ..Sgd::PLAIN };
     let mut trainer = Trainer::new(&network, sgd, 64, network.initial_state(Initialization::Glorot, 0))?;
     for epoch in 0..5 {
         let order = data::epoch_order(0, epoch, digits.train.len());

@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let mut trainers = Vec::new();
     for network in &networks {
         let state = network.initial_state(Initialization::He, 0);
-        trainers.push(Trainer::new(network, Sgd { momentum: 0.9, weight_decay: 0.0 }, size, state)?);
+        trainers.push(Trainer::new(network, Sgd { momentum: 0.9, ..Sgd::PLAIN }, size, state)?);
     }
     let (start, mut seconds) = (Instant::now(), [vec![], vec![]]);
     while start.elapsed().as_secs_f64() < SECONDS {

@@ -1,19 +1,19 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
 use crate::batch::Batch;
-use crate::config::{Config, Loss, NoiseScheme, NormMode, Precision, Size};
+use crate::config::{Config, Loss, NormMode, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
-use crate::nn::{NormSettings, Reads, Targets};
+use crate::nn::{Reads, Targets};
 use crate::optim::{self, Optimizer};
-use crate::regularize::{self, BatchEntropy, NoiseInjection, batch_entropy};
+use crate::regularize::{BatchEntropy, batch_entropy};
 use crate::store::{
     Checkpoint, Eigenvalue, ElementType, HessianMeasurement, LayerColumn, LayerMeasurement, NamedTensor, Run,
 };
 use crate::train::{TrainerOptions, optimizer_slots};
-use crate::{Error, ErrorKind, Result, models};
+use crate::{Error, ErrorKind, Result, assemble, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -151,12 +151,7 @@ impl Experiment {
     /// # Errors
     /// When the network has no parameters that the noise could be injected into.
     pub fn trainer_options(&self) -> Result<TrainerOptions> {
-        let options = TrainerOptions::new(self.optimizer());
-        let noise = &self.config.noise_injection;
-        if noise.sigma == 0.0 || noise.scheme == NoiseScheme::None {
-            return Ok(options);
-        }
-        Ok(options.perturbed(NoiseInjection::new(&self.network, noise)?))
+        assemble::trainer_options(&self.config, &self.network)
     }
 
     /// The same with what the optimiser keeps, in the order of [`crate::train::Trainer::optimizer_state`].
@@ -168,7 +163,7 @@ impl Experiment {
         let wanted = slots.iter().map(|slot| (&slot.name, &slot.shape));
         let kept = std::mem::take(&mut checkpoint.optimizer);
         let state = self.state_of(checkpoint)?;
-        Ok((state, pick(kept, wanted, self.network.dtype(), "optimizer tensor")?))
+        Ok((state, pick(kept, wanted, self.network.dtype(), "tensor of the optimizer")?))
     }
 
     /// A checkpoint of these tensors, borrowed where they are: parameters and buffers in the network's order, what the optimiser
@@ -374,14 +369,6 @@ pub(crate) fn dtype(precision: Precision) -> DType {
 }
 
 fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Network> {
-    let norm = NormSettings {
-        mode: NormMode::Batch,
-        momentum: config.batch_norm.momentum,
-        epsilon: config.batch_norm.epsilon,
-        ghost: config.batch_norm.ghost,
-        cumulative: config.batch_norm.cumulative,
-        weights: config.weight_norm,
-    };
     let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
     let mismatch = |reads: &str, holds: &str, hint: &str| {
         Err(Error::input(format!("model '{}' reads {reads}, and the data set holds {holds}", config.model))
@@ -405,16 +392,7 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .detail("expected", false)
             .hint("leave `data.normalize` out, or use `--set loss=squared`"));
     }
-    let model = match config.input_noise.deviation {
-        deviation if deviation > 0.0 => Box::new(regularize::InputNoise { model, deviation }),
-        _ => model,
-    };
-    let network = Network::with(model, &dataset.image_shape, precision, config.loss, norm)?;
-    let network = match regularize::dropout_of(config) {
-        Some(dropout) => network.with_dropout(dropout, config.dropout.layers)?,
-        None => network,
-    };
-    network.with_terms(regularize::terms(config)?)
+    assemble::network(config, model, &dataset.image_shape, precision)
 }
 
 /// The tensors of these names, in this order; each file's bytes are freed as soon as they are numbers.
@@ -429,10 +407,12 @@ fn pick<'a>(
     wanted
         .map(|(name, shape)| {
             let Some(found) = given.remove(name) else {
-                return Err(Error::input(format!("the checkpoint lacks a {what} of the network"))
+                return Err(Error::input(format!("the checkpoint lacks {name}, a {what} of the network"))
                     .detail("layer", name)
                     .detail("expected", shape)
-                    .hint("was run.toml changed after training? use the model the run was trained with"));
+                    .hint(
+                        "was run.toml changed after training? use the model and the optimizer the run was trained with",
+                    ));
             };
             let tensor = to_tensor(&found).ok_or_else(|| {
                 Error::input(format!("{what} {name} of the checkpoint cannot be read")).detail("layer", name)
@@ -442,7 +422,9 @@ fn pick<'a>(
                     .detail("layer", name)
                     .detail("expected", shape)
                     .detail("got", tensor.shape())
-                    .hint("was run.toml changed after training? use the model the run was trained with"));
+                    .hint(
+                        "was run.toml changed after training? use the model and the optimizer the run was trained with",
+                    ));
             }
             Ok(tensor.cast(dtype))
         })

@@ -18,6 +18,7 @@
 //!
 //! Where to start reading: [`models`] (what networks look like), `train::step` (how a step is built), [`curvature`].
 
+mod assemble;
 mod batch;
 pub mod bench;
 pub mod claims;
@@ -35,6 +36,7 @@ pub mod norm;
 pub mod objective;
 pub mod optim;
 pub mod oracle;
+mod pattern;
 pub mod probe;
 pub mod regularize;
 pub mod report;

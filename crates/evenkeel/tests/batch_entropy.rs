@@ -202,7 +202,7 @@ fn flat(tensors: &[Tensor]) -> Vec<f64> {
 fn with_weight_0_training_is_what_it_was() {
     let (plain, off) = (network(), regularized(BatchEntropy::new(0.0, 0.5, 0.2).unwrap()));
     assert_eq!(plain.parameters(), off.parameters());
-    let sgd = Sgd { momentum: 0.9, weight_decay: 0.0 };
+    let sgd = Sgd { momentum: 0.9, ..Sgd::PLAIN };
     let [one, two] = [&plain, &off].map(|network| {
         let mut trainer = Trainer::new(network, sgd, 12, network.initial_state(Initialization::He, 5)).unwrap();
         (0..4).for_each(|_| assert!(trainer.step(&batch(), 0.1).unwrap().is_finite()));
@@ -239,7 +239,7 @@ fn targets_are_learned_beside_the_weights_and_the_whole_gradient_is_that_of_fini
     for ((product, ahead), behind) in product.iter().zip(&ahead.1).zip(&behind.1) {
         close(*product, (ahead - behind) / 2e-5, 1e-6);
     }
-    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.0, weight_decay: 0.0 }, 12, state).unwrap();
+    let mut trainer = Trainer::new(&network, Sgd::PLAIN, 12, state).unwrap();
     let result = trainer.step(&batch(), 0.1).unwrap();
     assert!(result.objective > result.loss);
     let learned = trainer.parameters().last().unwrap().to_f64();

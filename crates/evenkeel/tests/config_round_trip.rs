@@ -109,18 +109,43 @@ prop_compose! {
 
 prop_compose! {
     fn training()(
-        learning_rate in positive(),
-        momentum in 0.0..1.0,
-        weight_decay in prop_oneof![Just(0.0), positive()],
+        optimizer in optimizer(),
         name in choice(ScheduleKind::ALL),
         step_epochs in 1..=usize::MAX,
         factor in positive(),
         final_fraction in 0.0..=1.0,
     ) -> (OptimizerConfig, ScheduleConfig) {
-        (
-            OptimizerConfig { name: OptimizerKind::Sgd, learning_rate, momentum, weight_decay },
-            ScheduleConfig { name, step_epochs, factor, final_fraction },
-        )
+        (optimizer, ScheduleConfig { name, step_epochs, factor, final_fraction })
+    }
+}
+
+prop_compose! {
+    fn optimizer()(
+        (name, decays) in (choice(OptimizerKind::ALL), choice(Decays::ALL)),
+        learning_rate in positive(),
+        (momentum, dampening, nesterov) in (0.0..1.0, 0.0..1.0, any::<bool>()),
+        weight_decay in prop_oneof![Just(0.0), positive()],
+        (beta1, beta2, epsilon) in (0.0..1.0, 0.0..1.0, positive()),
+        (smoothing, centered) in (0.0..1.0, any::<bool>()),
+        (delta, decay_ratio) in (positive(), positive()),
+        clip in prop::option::of(positive()),
+        groups in prop::collection::vec(group(), 0..3),
+    ) -> OptimizerConfig {
+        let groups = ParameterGroups(groups);
+        OptimizerConfig {
+            name, learning_rate, momentum, dampening, nesterov, weight_decay, decays, beta1, beta2, epsilon, smoothing,
+            centered, delta, decay_ratio, clip, groups,
+        }
+    }
+}
+
+prop_compose! {
+    fn group()(
+        parameters in "[a-z.*]{1,9}",
+        rate in positive(),
+        decay in prop::option::of(positive()),
+    ) -> ParameterGroup {
+        ParameterGroup { parameters, rate, decay }
     }
 }
 
@@ -291,7 +316,18 @@ fn the_defaults_are_written_in_a_fixed_order() {
     name = "sgd"
     learning_rate = 0.1
     momentum = 0.9
+    dampening = 0.0
+    nesterov = false
     weight_decay = 0.0
+    decays = "all"
+    beta1 = 0.9
+    beta2 = 0.999
+    epsilon = 1e-8
+    smoothing = 0.99
+    centered = false
+    delta = 0.1
+    decay_ratio = 0.1
+    groups = ""
 
     [schedule]
     name = "cosine"

@@ -39,7 +39,7 @@ fn bits(values: &[f64]) -> Vec<u64> {
 /// Two steps, then loss, gradient and both products at the state they led to.
 fn everything(network: &Network, batch: &Batch) -> Vec<Vec<u64>> {
     let state = network.initial_state(Initialization::He, 1);
-    let sgd = Sgd { momentum: 0.9, weight_decay: 1e-3 };
+    let sgd = Sgd { momentum: 0.9, weight_decay: 1e-3, ..Sgd::PLAIN };
     let mut trainer = Trainer::new(network, sgd, batch.len(), state).unwrap();
     let mut found: Vec<Vec<u64>> = Vec::new();
     for _ in 0..2 {
@@ -128,7 +128,7 @@ fn a_batch_of_one_can_be_trained_on() {
         let network = network(model, image, NormKind::None, DType::F32);
         let batch = samples(&network, 1);
         let state = network.initial_state(Initialization::He, 3);
-        let mut trainer = Trainer::new(&network, Sgd { momentum: 0.0, weight_decay: 0.0 }, 1, state).unwrap();
+        let mut trainer = Trainer::new(&network, Sgd::PLAIN, 1, state).unwrap();
         // A short way against the gradient makes the loss less, by about its length times the gradient's.
         let first = trainer.step(&batch, 0.0).unwrap();
         let rate = 1e-3 * first.loss / first.gradient_norm.powi(2);

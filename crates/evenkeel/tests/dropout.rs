@@ -32,7 +32,7 @@ fn trained(
     steps: std::ops::Range<u64>,
     seed: u64,
 ) -> Trainer<'_> {
-    let sgd = Sgd { momentum: 0.9, weight_decay: 0.0 };
+    let sgd = Sgd { momentum: 0.9, ..Sgd::PLAIN };
     let mut trainer = Trainer::new(network, sgd, 8, network.initial_state(Initialization::Glorot, 1)).unwrap();
     if let Some((state, velocities)) = from {
         trainer.set_state(state, Some(velocities)).unwrap();

@@ -271,7 +271,7 @@ fn penalties_without_an_exact_form_are_refused_unless_asked_for() {
 
 fn trained(network: &Network, steps: u64) -> Vec<Tensor> {
     let state = network.initial_state(Initialization::Glorot, 1);
-    let mut trainer = Trainer::new(network, Sgd { momentum: 0.9, weight_decay: 0.0 }, SAMPLES, state).unwrap();
+    let mut trainer = Trainer::new(network, Sgd { momentum: 0.9, ..Sgd::PLAIN }, SAMPLES, state).unwrap();
     trainer.set_noise(Noise { seed: 4, step: 0 });
     for _ in 0..steps {
         trainer.step(&samples(SAMPLES, 3), 0.1).unwrap();

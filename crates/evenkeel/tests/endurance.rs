@@ -56,7 +56,7 @@ fn takes_no_memory(what: &str, mut call: impl FnMut()) {
 fn ten_thousand_steps_take_no_memory() {
     let network = network();
     let state = network.initial_state(Initialization::He, 1);
-    let sgd = Sgd { momentum: 0.9, weight_decay: 1e-3 };
+    let sgd = Sgd { momentum: 0.9, weight_decay: 1e-3, ..Sgd::PLAIN };
     let batch = batch(8);
     let mut trainer = Trainer::new(&network, sgd, 8, state).unwrap();
     takes_no_memory("steps", || assert!(trainer.step(&batch, 0.01).unwrap().is_finite()));

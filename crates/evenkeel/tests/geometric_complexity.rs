@@ -345,7 +345,7 @@ fn what_cannot_be_measured_is_refused_with_its_place() {
     let penalty: Box<dyn Term> = Box::new(GeometricComplexity { weight: 1.0, along: Along::Every, every: 1 });
     let coupled = self::network(normed, &[4]).with_terms([penalty]).unwrap();
     let start = coupled.initial_state(Initialization::He, 0);
-    let error = Trainer::new(&coupled, Sgd { momentum: 0.0, weight_decay: 0.0 }, 4, start).err().unwrap().to_string();
+    let error = Trainer::new(&coupled, Sgd::PLAIN, 4, start).err().unwrap().to_string();
     assert!(error.contains("norm1") && error.contains("norm mode batch"), "{error}");
 }
 
@@ -409,7 +409,7 @@ fn a_penalty_of_every_third_step_rests_in_between_and_is_three_times_as_strong()
         network(mlp, &[5]).with_terms([term]).unwrap()
     };
     let data = samples(&[6, 5], &normal(30, 17));
-    let sgd = Sgd { momentum: 0.5, weight_decay: 0.0 };
+    let sgd = Sgd { momentum: 0.5, ..Sgd::PLAIN };
     let (lazy, plain, strong) = (every(0.01, 3), network(mlp, &[5]), every(0.03, 1));
     let start = lazy.initial_state(Initialization::He, 10);
     let mut trainer = Trainer::new(&lazy, sgd, 6, start.clone()).unwrap();

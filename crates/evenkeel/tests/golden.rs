@@ -1,12 +1,12 @@
 //! Networks, their derivatives and training steps against PyTorch, see `tests/golden/README.md`.
 #![allow(clippy::unwrap_used)]
 
-use evenkeel::config::{Activation, Loss, ModelSpec, NormKind, NormMode};
+use evenkeel::config::{Activation, Config, Loss, ModelSpec, NormKind, NormMode, Override};
 use evenkeel::curvature::{Curvature, Product};
 use evenkeel::graph::{DType, Shape, Tensor, Var};
 use evenkeel::nn::{Context, Model, NormSettings, Targets};
-use evenkeel::optim::Sgd;
-use evenkeel::train::Trainer;
+use evenkeel::optim::{Sgd, of_config};
+use evenkeel::train::{Trainer, TrainerOptions};
 use evenkeel::{Batch, Network, State, models};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,8 @@ const FIRST_ORDER: f64 = 1e-9;
 const SECOND_ORDER: f64 = 1e-8;
 /// Relative error allowed after steps of gradient descent.
 const STEPS: f64 = 1e-12;
+/// Relative error allowed after twenty steps of any rule: quotients of small gradients carry rounding further.
+const RULES: f64 = 1e-10;
 /// A tensor below this share of the whole vector is zero but for rounding, as the gradient of a bias under a batch norm is;
 /// it is compared with the whole.
 const ROUNDING: f64 = 1e-13;
@@ -43,6 +45,9 @@ struct Case<R> {
     momentum: f64,
     weights: String,
     sgd: Option<Rule>,
+    /// Settings of the optimizer.
+    #[serde(default)]
+    set: Vec<String>,
     result: R,
 }
 
@@ -350,7 +355,7 @@ fn running_statistics_agree(file: &str) {
         let wanted = &case.result;
         let Some(running) = &wanted.running else { continue };
         let network = case.network();
-        let sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+        let sgd = Sgd::PLAIN;
         let mut trainer = Trainer::new(&network, sgd, case.batch, state(&network)).unwrap();
         let found = trainer.step(&case.samples(""), 0.0).unwrap();
         comparison.numbers("loss", case, &[found.loss], &[wanted.loss], FIRST_ORDER);
@@ -418,7 +423,7 @@ fn steps_with_momentum_and_weight_decay_are_those_of_pytorch() {
         let wanted = &case.result;
         let rule = case.sgd.as_ref().unwrap();
         let network = case.network();
-        let sgd = Sgd { momentum: rule.momentum, weight_decay: rule.weight_decay };
+        let sgd = Sgd { momentum: rule.momentum, weight_decay: rule.weight_decay, ..Sgd::PLAIN };
         let mut trainer = Trainer::new(&network, sgd, case.batch, state(&network)).unwrap();
         let (mut losses, mut norms) = (vec![], vec![]);
         for step in 0..wanted.losses.len() {
@@ -434,6 +439,34 @@ fn steps_with_momentum_and_weight_decay_are_those_of_pytorch() {
             comparison.digests("velocities", case, velocities, &wanted.velocities, STEPS);
         }
         comparison.digests("running", case, buffers(&network, trainer.buffers()), &wanted.running, STEPS);
+    }
+    comparison.finish(cases.len());
+}
+
+#[derive(Deserialize)]
+struct Ruled {
+    losses: Vec<f64>,
+    parameters: Digests,
+}
+
+#[test]
+fn twenty_steps_of_every_rule_are_those_of_pytorch_and_of_the_authors_formulas() {
+    let cases = read::<Ruled>("optimizers.json");
+    let mut comparison = Comparison::default();
+    for case in &cases {
+        let network = case.network();
+        let overrides: Vec<Override> = case.set.iter().map(|set| Override::set(set).unwrap()).collect();
+        let config = Config::resolve(None, &overrides).unwrap().optimizer;
+        let how = TrainerOptions::new(of_config(&config));
+        let how = config.clip.map_or(how.clone(), |norm| how.clipped(norm));
+        let mut trainer = Trainer::with(&network, how, case.batch, state(&network)).unwrap();
+        let steps = 0..case.result.losses.len();
+        let losses: Vec<f64> = steps
+            .map(|step| trainer.step(&case.samples(&format!("/{step}")), config.learning_rate).unwrap().loss)
+            .collect();
+        comparison.numbers("losses", case, &losses, &case.result.losses, RULES);
+        let found = parameters(&network, trainer.parameters());
+        comparison.digests("parameters", case, found, &case.result.parameters, RULES);
     }
     comparison.finish(cases.len());
 }

@@ -15,7 +15,7 @@ use evenkeel::regularize::{NoiseInjection, TraceEstimate, expected_regularizer, 
 use evenkeel::train::{Trainer, TrainerOptions};
 use evenkeel::{Batch, Network, Noise, State, study};
 
-const PLAIN: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+const PLAIN: Sgd = Sgd::PLAIN;
 
 fn settings(scheme: NoiseScheme, sigma: f64) -> NoiseInjectionConfig {
     NoiseInjectionConfig { scheme, sigma, ..NoiseInjectionConfig::default() }
@@ -147,7 +147,7 @@ fn trained(
     steps: std::ops::Range<u64>,
     from: Option<(State, Vec<Tensor>)>,
 ) -> (State, Vec<Tensor>) {
-    let mut options = TrainerOptions::new(Sgd { momentum: 0.9, weight_decay: 1e-3 });
+    let mut options = TrainerOptions::new(Sgd { momentum: 0.9, weight_decay: 1e-3, ..Sgd::PLAIN });
     if let Some(how) = how {
         options = options.perturbed(NoiseInjection::new(network, how).unwrap());
     }

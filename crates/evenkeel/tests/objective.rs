@@ -84,7 +84,7 @@ fn a_term_is_part_of_loss_gradient_and_hessian_but_not_of_the_gauss_newton_matri
 fn a_term_as_the_objective_is_weight_decay_of_the_optimiser() {
     let (plain, with) = (network(), decayed(0.05, false));
     let state = plain.initial_state(Initialization::He, 2);
-    let rule = |weight_decay| Sgd { momentum: 0.9, weight_decay };
+    let rule = |weight_decay| Sgd { momentum: 0.9, weight_decay, ..Sgd::PLAIN };
     let mut one = Trainer::new(&plain, rule(0.05), 6, state.clone()).unwrap();
     let mut two = Trainer::new(&with, rule(0.0), 6, state).unwrap();
     for _ in 0..5 {
@@ -105,7 +105,7 @@ fn learned_numbers_of_a_term_are_parameters_of_the_network_and_learn() {
         .iter()
         .map(|value| value * value)
         .sum();
-    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.0, weight_decay: 0.0 }, 6, state).unwrap();
+    let mut trainer = Trainer::new(&network, Sgd::PLAIN, 6, state).unwrap();
     trainer.step(&batch(), 0.01).unwrap();
     close(&trainer.parameters().last().unwrap().to_f64(), &[1.0 - 0.01 * 0.05 * squares], 1e-12);
     let evaluation = study::evaluate(&network, &trainer.state(), &batch(), NormMode::Running).unwrap();
@@ -136,7 +136,7 @@ impl Perturbation for Shift {
 fn a_perturbed_step_takes_the_gradient_elsewhere_and_applies_it_to_the_clean_parameters() {
     let network = network();
     let state = network.initial_state(Initialization::He, 3);
-    let sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+    let sgd = Sgd::PLAIN;
     let mut trainer = Trainer::with(&network, TrainerOptions::new(sgd).perturbed(Shift), 6, state.clone()).unwrap();
     let mut theta = flat(&state.parameters);
     for step in 0..2 {
@@ -210,7 +210,7 @@ fn a_probe_shows_hidden_values_and_fit_takes_the_steps_of_a_trainer() {
     assert_eq!(hidden.shape()[..], [6, 4]);
     assert!(hidden.to_f64().iter().all(|value| value.abs() < 1.0));
 
-    let sgd = Sgd { momentum: 0.9, weight_decay: 0.0 };
+    let sgd = Sgd { momentum: 0.9, ..Sgd::PLAIN };
     let mut trainer = Trainer::new(&network, sgd, 3, state.clone()).unwrap();
     let how = study::Fit { batch: 3, steps: 40, seed: 9, rate: &|step| 0.5 / (1.0 + step as f64) };
     let mut seen = 0;
@@ -237,7 +237,7 @@ fn a_probe_shows_hidden_values_and_fit_takes_the_steps_of_a_trainer() {
 fn a_clipped_gradient_keeps_its_direction_and_a_short_one_its_length() {
     let network = network();
     let state = network.initial_state(Initialization::He, 6);
-    let sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+    let sgd = Sgd::PLAIN;
     let (_, gradient) =
         Curvature::new(&network, NormMode::Running, batch(), state.clone()).unwrap().gradient().unwrap();
     let norm = gradient.iter().map(|value| value * value).sum::<f64>().sqrt();

@@ -43,7 +43,7 @@ fn close(found: f64, wanted: f64, tolerance: f64) {
     assert!((found - wanted).abs() <= tolerance * (1.0 + wanted.abs()), "{found} is not {wanted}");
 }
 
-const SGD: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+const SGD: Sgd = Sgd::PLAIN;
 
 fn mlp<'g>(cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
     let hidden = cx.linear("fc1", x, 6).tanh();

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use evenkeel::ErrorKind;
-use evenkeel::config::{Config, Override};
+use evenkeel::config::{Config, OptimizerKind, Override};
 use evenkeel::experiment::Experiment;
 use evenkeel::store::{Checkpoint, Run};
 use evenkeel::train::{Event, Observer, TrainingPlan, train};
@@ -101,6 +101,39 @@ fn threads_do_not_change_a_bit() {
     let one = on(1);
     assert_eq!(one, on(2));
     assert_eq!(one, on(4));
+}
+
+#[test]
+fn every_optimizer_learns_and_resumes_to_the_bits_of_a_run_never_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["optimizer.nesterov=true", "optimizer.dampening=0.1", "optimizer.centered=true", "optimizer.clip=5"];
+    for kind in OptimizerKind::ALL {
+        let name = format!("optimizer.name={kind}");
+        let settings = [&name, "optimizer.groups=head.*: rate=0.5 decay=0", "optimizer.decays=weights", "epochs=10"];
+        let settings = [
+            &settings[..],
+            &more,
+            &["optimizer.weight_decay=1e-3", "optimizer.lr=0.02", "measure.start_and_end=false"],
+        ]
+        .concat();
+        let experiment = experiment(&settings);
+        let (whole, broken) = (folder.path().join(format!("{kind}")), folder.path().join(format!("{kind}-broken")));
+        let outcome = train(&experiment, &whole, false, &mut ()).unwrap();
+        assert!(outcome.test_accuracy > 0.5, "{kind}: {}", outcome.test_accuracy);
+        assert!(train(&experiment, &broken, false, &mut StopAfter(7)).is_err());
+        train(&experiment, &broken, true, &mut ()).unwrap();
+        assert_eq!(last(&whole).1.optimizer, last(&broken).1.optimizer, "{kind}");
+        assert_eq!(last(&whole).1.parameters, last(&broken).1.parameters, "{kind}");
+    }
+}
+
+#[test]
+fn a_group_of_no_parameter_is_refused_with_some_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = experiment(&["optimizer.groups=conv*: rate=2"]);
+    let error = train(&wrong, &folder.path().join("run"), false, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("optimizer.groups") && error.contains("fc1.weight"), "{error}");
+    assert!(!folder.path().join("run").exists());
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_training_step_is_built_from_tokens_and_makes_the_loss_smaller() {
     let data = batch(&[[0, 1, 2, 3, 4, 0], [4, 3, 2, 1, 0, 4], [1, 3, 0, 2, 4, 1]]);
     assert_eq!(data.len(), 3);
     let state = network.initial_state(Initialization::Glorot, 0);
-    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, weight_decay: 0.0 }, 3, state).unwrap();
+    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, ..Sgd::PLAIN }, 3, state).unwrap();
     let first = trainer.step(&data, 0.1).unwrap();
     assert!((first.loss - 5f64.ln()).abs() < 1.0, "{first:?}");
     let last = (0..300).map(|_| trainer.step(&data, 0.1).unwrap()).last().unwrap();

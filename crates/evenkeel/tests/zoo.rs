@@ -111,7 +111,7 @@ fn every_network_of_the_zoo_is_in_the_list_and_takes_a_step() {
         let network = build(name, None, WeightNorm::None).unwrap();
         let batch = samples(&network, 2);
         let state = network.initial_state(Initialization::Glorot, 0);
-        let mut trainer = Trainer::new(&network, Sgd { momentum: 0.0, weight_decay: 0.0 }, 2, state).unwrap();
+        let mut trainer = Trainer::new(&network, Sgd::PLAIN, 2, state).unwrap();
         let result = trainer.step(&batch, 1e-3).unwrap();
         assert!(result.is_finite() && result.gradient_norm > 0.0, "{name}: {result:?}");
         let reconstructs = ["autoencoder", "vae"].contains(name);
@@ -188,7 +188,7 @@ fn a_regression_finds_the_least_squares_solution() {
     assert_eq!((network.labels().0.to_vec(), network.labels().1), (vec![2], DType::F64));
     let batch = samples(&network, 12);
     let state = network.initial_state(Initialization::He, 0);
-    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, weight_decay: 0.0 }, 12, state).unwrap();
+    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, ..Sgd::PLAIN }, 12, state).unwrap();
     let result = (0..2000).map(|_| trainer.step(&batch, 0.2).unwrap()).last().unwrap();
     assert!(result.gradient_norm < 1e-9 && result.accuracy.is_nan(), "{result:?}");
     let (weights, bias) = (trainer.parameters()[0].to_f64(), trainer.parameters()[1].to_f64());
@@ -299,7 +299,7 @@ fn an_autoencoder_learns_to_give_back_what_fits_its_code() {
     let inputs = Tensor::new([8, 4], rows.collect::<Vec<f64>>()).unwrap();
     let batch = Batch { labels: inputs.clone(), inputs };
     let state = network.initial_state(Initialization::Glorot, 1);
-    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, weight_decay: 0.0 }, 8, state).unwrap();
+    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, ..Sgd::PLAIN }, 8, state).unwrap();
     let result = (0..2000).map(|_| trainer.step(&batch, 0.02).unwrap()).last().unwrap();
     assert!(result.loss < 1e-10, "{result:?}");
 }

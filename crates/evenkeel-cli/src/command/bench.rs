@@ -11,6 +11,22 @@ use serde_json::json;
 /// Runs a profile is taken over, at least and at most.
 const PROFILED: (usize, usize) = (5, 50);
 
+/// What `--set` may change: what a step or a product is made of.
+const USED: [&str; 12] = [
+    "activation",
+    "loss",
+    "optimizer",
+    "batch_norm",
+    "dropout",
+    "noise_injection",
+    "input_noise",
+    "batch_entropy",
+    "geometric_complexity",
+    "spectral",
+    "flatness",
+    "l2",
+];
+
 pub(crate) fn run(flags: &Flags, common: &Common, output: &Output) -> Result<()> {
     let repeats = flags.repeat.as_deref().map(|word| words::whole("--repeat", word, 1)).transpose()?;
     let repeats = repeats.map(|repeats| usize::try_from(repeats).unwrap_or(usize::MAX));
@@ -44,11 +60,12 @@ fn names_no_case(flags: &Flags) -> bool {
         norm_mode,
         dtype,
         memory_limit,
+        set,
         repeat: _,
         profile,
     } = flags;
     let words = [model, batch_size, norm, weight_norm, input, what, block, norm_mode, dtype, memory_limit];
-    words.iter().all(|word| word.is_none()) && !repeated && !profile
+    words.iter().all(|word| word.is_none()) && set.is_empty() && !repeated && !profile
 }
 
 /// The flags that are settings of a run as well, read as `evenkeel train` reads them.
@@ -63,14 +80,25 @@ fn config(flags: &Flags, common: &Common) -> Result<Config> {
         ("--seed", "seed", &common.seed),
     ];
     let given = given.into_iter().filter_map(|(origin, key, value)| Some(Override::flag(origin, key, value.as_ref()?)));
-    Config::resolve(None, &given.collect::<Vec<_>>())
+    let mut given: Vec<Override> = given.collect();
+    for set in &flags.set {
+        let name = set.split('=').next().unwrap_or_default().trim();
+        if !USED.contains(&name.split('.').next().unwrap_or_default()) {
+            return Err(Error::input(format!("a timed program has no use for '{name}'"))
+                .detail("expected", format!("a setting of {}", USED.join(", ")))
+                .detail("got", set)
+                .hint("`evenkeel bench --help` has flags for the rest"));
+        }
+        given.push(Override::set(set)?);
+    }
+    Config::resolve(None, &given)
 }
 
 fn settings(flags: &Flags, config: Config) -> Result<Settings> {
     let what = flags.what.as_deref().map(|word| words::choice("--what", word, What::ALL, What::word)).transpose()?;
     let block = flags.block.as_deref().map(|word| words::whole("--block", word, 1)).transpose()?;
     let mode = flags.norm_mode.as_deref().map(|word| words::norm_mode(word, NormMode::ALL)).transpose()?;
-    let usual = Settings::new(config.model, what.unwrap_or(What::Step));
+    let usual = Settings::new(config.model.clone(), what.unwrap_or(What::Step));
     Ok(Settings {
         norm: config.norm,
         weight_norm: config.weight_norm,
@@ -82,6 +110,8 @@ fn settings(flags: &Flags, config: Config) -> Result<Settings> {
         dtype: config.dtype,
         memory_limit: config.memory_limit,
         seed: config.seed,
+        set: flags.set.clone(),
+        config,
         ..usual
     })
 }
@@ -154,6 +184,7 @@ fn summary(measured: &Measured) -> String {
         threads(measured.threads),
     );
     let mut line = |label: &str, value: String| text += &format!("  {label:8}  {value}\n");
+    settings.set.iter().for_each(|set| line("set", set.clone()));
     line("median", format!("{} ms over {} runs", milliseconds(measured.median_ms), grouped(measured.runs as u64)));
     if let Some(each) = measured.median_ms_per_vector {
         line("each", format!("{} ms a direction", milliseconds(each)));

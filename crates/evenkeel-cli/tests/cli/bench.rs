@@ -162,6 +162,9 @@ fn what_cannot_be_timed_is_refused() {
         ("--model vgg11 --input 16x16x3", "too small for vgg11"),
         ("--batch-size 1 --what step", "more than one value per channel"),
         ("--batch-size 9223372036854775807", ""),
+        ("--set epochs=3", "a timed program has no use for 'epochs'"),
+        ("--set optimizer.nme=adam", "did you mean 'optimizer.name'?"),
+        ("--model mlp:8 --set optimizer.groups=conv*:rate=1", "has no parameter of the network"),
     ];
     for (flags, words) in words {
         let error = place.refused(&format!("bench {flags}"));

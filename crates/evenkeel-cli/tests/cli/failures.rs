@@ -46,7 +46,7 @@ fn a_checkpoint_of_another_network_is_refused_with_both_shapes() {
       layer     fc1.weight
       expected  [64, 17]
       got       [64, 16]
-    hint: was run.toml changed after training? use the model the run was trained with
+    hint: was run.toml changed after training? use the model and the optimizer the run was trained with
     ");
     assert_eq!(place.refused("train --resume --out run"), error);
     assert_eq!(place.refused("export run --oracle o.safetensors"), error);

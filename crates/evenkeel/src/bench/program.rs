@@ -4,16 +4,14 @@ use super::clock;
 use super::profile::Profile;
 use super::settings::{Settings, What};
 use crate::batch::Batch;
-use crate::config::{Activation, Initialization};
+use crate::config::{Config, Initialization};
 use crate::curvature::{Product, second_order};
 use crate::experiment::dtype;
 use crate::models::Transformer;
-use crate::network::{Network, State, Tracing};
-use crate::nn::NormSettings;
-use crate::optim::Sgd;
+use crate::network::{Network, Noise, State, Tracing};
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::train::{Trainer, TrainerOptions, available, check_memory, check_state};
-use crate::{Error, Result, models};
+use crate::{Error, Result, assemble, models};
 use evenkeel_cpu::multiply_add_peak;
 use evenkeel_graph::random::Key;
 use evenkeel_graph::{DType, Function, Graph, InputInfo, Shape, Tensor};
@@ -24,8 +22,6 @@ use std::time::Instant;
 const CLASSES: usize = 10;
 /// The rate of a timed step: so small that a thousand steps on one batch stay where they started and no number underflows.
 const LEARNING_RATE: f64 = 1e-6;
-/// The momentum of a timed step.
-const MOMENTUM: f64 = 0.9;
 
 /// A program with the memory it runs in and inputs that are ready.
 pub struct Bench {
@@ -84,21 +80,17 @@ impl Bench {
         settings.check()?;
         let dtype = dtype(settings.dtype);
         let classes = if settings.reads_tokens() { Transformer::default().vocabulary } else { CLASSES };
-        let model = models::build(&settings.model, settings.norm, Activation::Relu, classes);
-        let norm = NormSettings { weights: settings.weight_norm, ..NormSettings::default() };
-        let network = Network::with(model, &settings.input, dtype, settings.model.usual_loss(), norm)?;
+        let config = Config { weight_norm: settings.weight_norm, ..settings.config.clone() };
+        let model = models::build(&settings.model, settings.norm, config.activation, classes);
+        let network = assemble::network(&config, model, &settings.input, dtype)?;
         check_state(&network)?;
         let mut state = network.initial_state(Initialization::He, settings.seed);
         let start = Instant::now();
-        let Compiled { timed: (runner, outputs), before } = compile(&network, &settings, &mut state)?;
+        let Compiled { timed: (runner, outputs), before, scalars } = compile(&network, &settings, &mut state)?;
         let compile_seconds = start.elapsed().as_secs_f64();
         check_memory(runner.peak_bytes() as u64, available(), "the program", "use a smaller `--batch-size`")?;
         let batch = samples(&network, &settings, classes)?;
         let direction = if settings.what.is_product() { directions(&network, &settings) } else { vec![] };
-        let scalars = match settings.what {
-            What::Step => vec![Tensor::scalar(LEARNING_RATE).cast(dtype)],
-            _ => vec![],
-        };
         let mut given = Given { batch, state, direction, kept: vec![], scalars };
         if let Some((mut runner, mut kept)) = before {
             runner.run(&given.feed(), &mut kept)?;
@@ -159,7 +151,7 @@ impl Given {
 fn function(network: &Network, settings: &Settings) -> Result<Function> {
     let graph = Graph::new();
     let traced = network.trace(&graph, Tracing::quiet(settings.batch_size, settings.norm_mode))?;
-    let loss = traced.losses.mean_all();
+    let loss = traced.objective()?;
     let results = match settings.what {
         What::Forward => vec![traced.logits],
         What::Hvp => second_order(&graph, &traced, loss, Product::Hessian)?,
@@ -178,6 +170,8 @@ fn function(network: &Network, settings: &Settings) -> Result<Function> {
 struct Compiled {
     timed: (Runner, Vec<Tensor>),
     before: Option<(Runner, Vec<Tensor>)>,
+    /// What a step is given beside its batch.
+    scalars: Vec<Tensor>,
 }
 
 /// Traces and compiles what the settings ask for. A step takes the state: it holds it in its outputs.
@@ -188,10 +182,11 @@ fn compile(network: &Network, settings: &Settings, state: &mut State) -> Result<
     };
     let memory_limit = settings.memory_limit.map(|limit| MemoryLimit { bytes: limit.bytes(), taken: 0 });
     if settings.what == What::Step {
-        let how = TrainerOptions { memory_limit, ..TrainerOptions::new(Sgd { momentum: MOMENTUM, weight_decay: 0.0 }) };
+        let how = TrainerOptions { memory_limit, ..assemble::trainer_options(&settings.config, network)? };
         let taken = std::mem::replace(state, State { parameters: vec![], buffers: vec![] });
         let trainer = Trainer::with(network, how, settings.batch_size, taken)?;
-        return Ok(Compiled { timed: trainer.into_program(), before: None });
+        let scalars = trainer.numbers(Noise { seed: settings.seed, step: 0 }, LEARNING_RATE);
+        return Ok(Compiled { timed: trainer.into_program(), before: None, scalars });
     }
     let build = Build { memory_limit, ..Build::default() };
     let is_direction = |info: &InputInfo| info.name.starts_with("direction/");
@@ -205,7 +200,7 @@ fn compile(network: &Network, settings: &Settings, state: &mut State) -> Result<
     if let Some(block) = settings.block {
         timed = timed.map(block, is_direction)?;
     }
-    Ok(Compiled { timed: whole(Runner::of(&timed, &build)?), before })
+    Ok(Compiled { timed: whole(Runner::of(&timed, &build)?), before, scalars: vec![] })
 }
 
 /// Standard normal numbers with a label a sample, or tokens with a label each; tokens and labels are drawn evenly.

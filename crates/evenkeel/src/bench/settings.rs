@@ -1,6 +1,6 @@
 //! What can be timed, and the table that is timed when nothing is said.
 
-use crate::config::{ModelSpec, NormKind, NormMode, Precision, Size, WeightNorm};
+use crate::config::{Config, ModelSpec, NormKind, NormMode, Precision, Size, WeightNorm};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fmt;
@@ -82,6 +82,12 @@ pub struct Settings {
     pub memory_limit: Option<Size>,
     /// Draws parameters, samples and directions.
     pub seed: u64,
+    /// All else that makes the network and its steps what they are: regularizers, dropout, noise, the optimizer.
+    #[serde(skip)]
+    pub config: Config,
+    /// What was set of it, as it is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
 }
 
 impl Settings {
@@ -94,6 +100,8 @@ impl Settings {
             batch_size: if model.reads_tokens() { 32 } else { 128 },
             norm: if model.name == TRANSFORMER { NormKind::Layer } else { NormKind::None },
             weight_norm: WeightNorm::None,
+            config: Config { loss: model.usual_loss(), ..Config::default() },
+            set: vec![],
             model,
             what,
             repeated: false,

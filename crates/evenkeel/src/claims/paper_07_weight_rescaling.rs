@@ -57,7 +57,9 @@ fn standardization(setting: &Setting) -> Result<Findings> {
         let schedule = Schedule::new(rate, &cosine, epoch, EPOCHS);
         let how = Fit { batch: BATCH, steps: EPOCHS * epoch, seed, rate: &|step| schedule.rate(step) };
         let start = network.initial_state(Initialization::He, seed);
-        let state = setup::train(&network, Sgd { momentum: 0.9, weight_decay }, start, &samples.train, &how)?.state;
+        let state =
+            setup::train(&network, Sgd { momentum: 0.9, weight_decay, ..Sgd::PLAIN }, start, &samples.train, &how)?
+                .state;
         Ok(100.0 * study::evaluate(&network, &state, &samples.test, NormMode::Running)?.accuracy)
     })?;
     let means: Vec<f64> = right.chunks(seeds.len().max(1)).map(mean).collect();

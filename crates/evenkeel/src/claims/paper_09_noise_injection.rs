@@ -82,7 +82,7 @@ pub(super) static PAPER: Paper = Paper {
     ],
 };
 
-const PLAIN: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+const PLAIN: Sgd = Sgd::PLAIN;
 
 /// Noise in all weights or in one tensor a step.
 fn noise(scheme: NoiseScheme, sigma: f64, scaling: NoiseScaling) -> NoiseInjectionConfig {

@@ -83,7 +83,7 @@ fn course(samples: &Samples, start: Start, rate: f64, seed: u64) -> Result<Vec<f
         samples.shape(),
     )?;
     let state = started(start, &network, samples, seed)?;
-    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.0, weight_decay: 0.0 }, BATCH, state)?;
+    let mut trainer = Trainer::new(&network, Sgd::PLAIN, BATCH, state)?;
     let epoch = (samples.train.len() / BATCH) as u64;
     let mut accuracies = Vec::new();
     let how = Fit { batch: BATCH, steps: EPOCHS * epoch, seed, rate: &|_| rate };

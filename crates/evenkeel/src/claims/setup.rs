@@ -187,15 +187,12 @@ pub(super) fn steps_to_loss(
     level: f64,
 ) -> Result<u64> {
     let mut average = None;
-    steps_until(network, PLAIN_SGD, start, samples, how, |_, result, _| {
+    steps_until(network, Sgd::PLAIN, start, samples, how, |_, result, _| {
         let moved = average.map_or(result.loss, |average: f64| 0.8 * average + 0.2 * result.loss);
         average = Some(moved);
         Ok(moved < level)
     })
 }
-
-/// Steps along the gradient and nothing else.
-pub(super) const PLAIN_SGD: Sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
 
 /// The seeds, for jobs over several things.
 pub(super) fn seeds(setting: &Setting) -> Vec<u64> {

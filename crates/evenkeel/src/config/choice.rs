@@ -168,6 +168,24 @@ choices! {
     OptimizerKind "optimizer" {
         /// Stochastic gradient descent, with momentum and weight decay where they are not 0.
         Sgd = "sgd",
+        /// Moments of the gradient and of its square, decay as part of the gradient (Kingma and Ba 2015).
+        Adam = "adam",
+        /// The same with decay apart from the gradient (Loshchilov and Hutter 2019).
+        AdamW = "adamw",
+        /// The same without the part of steps that only makes scale-invariant weights longer (Heo et al. 2021).
+        AdamP = "adamp",
+        /// Adam with the largest gradient in place of the mean square (Kingma and Ba 2015).
+        Adamax = "adamax",
+        /// Division by a running size of the gradient (Tieleman and Hinton 2012).
+        RmsProp = "rmsprop",
+    }
+
+    /// Which parameters decay.
+    Decays "choice" {
+        /// All of them.
+        All = "all",
+        /// Those with two axes and more: neither biases nor what norms have.
+        Weights = "weights",
     }
 
     /// How the learning rate changes while training goes on.

@@ -26,6 +26,7 @@
 mod choice;
 mod excerpt;
 mod fault;
+mod groups;
 mod initialization;
 mod lookup;
 mod model;
@@ -37,9 +38,10 @@ mod table;
 mod write;
 
 pub use choice::{
-    Activation, DropoutLayers, DropoutMasks, InitMethod, LookAhead, Loss, NoiseDistribution, NoiseGroups, NoiseScaling,
-    NoiseScheme, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment, WeightNorm,
+    Activation, Decays, DropoutLayers, DropoutMasks, InitMethod, LookAhead, Loss, NoiseDistribution, NoiseGroups,
+    NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment, WeightNorm,
 };
+pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;
 pub use model::{MODELS, ModelSpec, Sizes};
 pub use norm::NormKind;

@@ -1,5 +1,6 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
+use super::choice::OptimizerKind;
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, VERSION};
@@ -189,9 +190,22 @@ impl<'a> Resolver<'a> {
             if !given("data.normalize") {
                 self.config.data.normalize = false;
             }
-            if !given("optimizer.learning_rate") {
-                self.config.optimizer.learning_rate = RECONSTRUCTION_RATE;
-            }
+        }
+        let reconstructs = self.config.model.reconstructs();
+        let optimizer = &mut self.config.optimizer;
+        if !given("optimizer.learning_rate") {
+            optimizer.learning_rate = match optimizer.name {
+                _ if reconstructs => RECONSTRUCTION_RATE,
+                OptimizerKind::Sgd => optimizer.learning_rate,
+                OptimizerKind::RmsProp => 0.01,
+                OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::AdamP | OptimizerKind::Adamax => 0.001,
+            };
+        }
+        if optimizer.name == OptimizerKind::AdamW && !given("optimizer.weight_decay") {
+            optimizer.weight_decay = 0.01;
+        }
+        if optimizer.name == OptimizerKind::RmsProp && !given("optimizer.momentum") {
+            optimizer.momentum = 0.0;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::choice::*;
 use super::fault::Fault;
+use super::groups::ParameterGroups;
 use super::initialization::Initialization;
 use super::model::ModelSpec;
 use super::norm::NormKind;
@@ -227,12 +228,36 @@ settings! {
     optimizer: OptimizerConfig {
         /// Which rule.
         name: OptimizerKind = OptimizerKind::Sgd;
-        /// Step length, before the schedule changes it. Left out for autoencoder and vae: 0.001.
+        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, else 0.001; for autoencoder and vae 0.001.
         learning_rate | lr: f64 = 0.1, [above 0];
-        /// Share of the last step that is kept in the next one.
+        /// sgd, rmsprop: share of the last step that is kept in the next one. Left out for rmsprop: 0.
         momentum: f64 = 0.9, [at least 0 and below 1];
-        /// Factor of the parameters that is added to the gradient.
+        /// sgd: share of the gradient that momentum does not take up.
+        dampening: f64 = 0.0, [at least 0 and below 1];
+        /// sgd, adamp: whether a step goes where momentum will lead.
+        nesterov: bool = false;
+        /// Factor of the parameters that is added to the gradient, or in adamw and adamp, times the rate, that they shrink by. Left out for adamw: 0.01.
         weight_decay: f64 = 0.0, [at least 0];
+        /// Which parameters decay: all, or weights, which are neither biases nor what norms have.
+        decays: Decays = Decays::All;
+        /// adam and its kin: share of the gradient's running mean that is kept.
+        beta1: f64 = 0.9, [at least 0 and below 1];
+        /// adam and its kin: share of the running mean of its square that is kept.
+        beta2: f64 = 0.999, [at least 0 and below 1];
+        /// adam and its kin, rmsprop: what is added to the divisor.
+        epsilon: f64 = 1e-8, [above 0];
+        /// rmsprop: share of the running mean of squares that is kept.
+        smoothing: f64 = 0.99, [at least 0 and below 1];
+        /// rmsprop: whether the gradient's mean is taken off before squares.
+        centered: bool = false;
+        /// adamp: weights whose gradient is as orthogonal to them as this, by the root of their number, count as scale-invariant.
+        delta: f64 = 0.1, [above 0];
+        /// adamp: share of the decay that those have.
+        decay_ratio: f64 = 0.1, [at least 0];
+        /// The longest gradient, over all parameters together, that the rule is shown; a longer one is shortened to it.
+        clip: Option<f64> = None, [above 0];
+        /// Parameters with settings of their own, as in '*.bias: rate=2 decay=0; head.*: rate=0.1': the factor of their rate, and their decay.
+        groups: ParameterGroups = ParameterGroups::default();
     }
 
     /// How the learning rate changes while training goes on.

@@ -36,13 +36,10 @@ impl Optimizer for Adam {
     }
 
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {
-        let (&[first, second], &[first_bias, second_bias]) = (&at.state[..], &at.numbers[..]) else {
+        let gradient = if self.decoupled { at.gradient } else { decayed(at, self.weight_decay) };
+        let Some(Moments { first, second, root, first_bias }) = self.moments(at, gradient) else {
             return (at.parameter, at.state.clone());
         };
-        let gradient = if self.decoupled { at.gradient } else { decayed(at, self.weight_decay) };
-        let first = first * self.beta1 + gradient * (1.0 - self.beta1);
-        let second = second * self.beta2 + gradient.square() * (1.0 - self.beta2);
-        let root = second.sqrt() * second_bias.rsqrt() + self.epsilon;
         let kept = if self.decoupled && self.weight_decay != 0.0 {
             at.parameter * (1.0 - at.rate * self.weight_decay)
         } else {
@@ -57,6 +54,27 @@ impl Optimizer for Adam {
 
     fn at_step(&self, step: u64) -> Vec<f64> {
         vec![bias(self.beta1, step), bias(self.beta2, step)]
+    }
+}
+
+/// What Adam makes of a gradient.
+pub(super) struct Moments<'g> {
+    pub(super) first: Var<'g>,
+    pub(super) second: Var<'g>,
+    /// √v̂ + ε
+    pub(super) root: Var<'g>,
+    /// 1 − β₁ᵗ
+    pub(super) first_bias: Var<'g>,
+}
+
+impl Adam {
+    /// The moments after a gradient; none where what is kept was not given.
+    pub(super) fn moments<'g>(&self, at: &Update<'g, '_>, gradient: Var<'g>) -> Option<Moments<'g>> {
+        let (&[first, second], &[first_bias, second_bias]) = (&at.state[..], &at.numbers[..]) else { return None };
+        let first = first * self.beta1 + gradient * (1.0 - self.beta1);
+        let second = second * self.beta2 + gradient.square() * (1.0 - self.beta2);
+        let root = second.sqrt() * second_bias.rsqrt() + self.epsilon;
+        Some(Moments { first, second, root, first_bias })
     }
 }
 

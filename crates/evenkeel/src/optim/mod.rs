@@ -4,20 +4,56 @@
 //! traces it beside loss and gradient, so that all of them are one program.
 
 mod adam;
+mod adamp;
+mod groups;
+mod rmsprop;
 mod schedule;
 mod sgd;
 
 pub use adam::{Adam, Adamax};
+pub use adamp::AdamP;
+pub use groups::{Group, Groups};
+pub use rmsprop::RmsProp;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 
-use crate::config::{OptimizerConfig, OptimizerKind};
+use crate::config::{Decays, OptimizerConfig, OptimizerKind};
 use evenkeel_graph::Var;
 
 /// The rule of a configuration.
 pub fn of_config(config: &OptimizerConfig) -> Box<dyn Optimizer> {
+    let all = || rule(config, config.weight_decay);
+    if config.groups.0.is_empty() && config.decays == Decays::All {
+        return all();
+    }
+    let groups = config.groups.0.iter().map(|group| Group {
+        parameters: group.parameters.clone(),
+        rate: group.rate,
+        rule: rule(config, group.decay.unwrap_or(config.weight_decay)),
+    });
+    let others = match config.decays {
+        Decays::All => all(),
+        Decays::Weights => rule(config, 0.0),
+    };
+    Box::new(Groups { groups: groups.collect(), weights: all(), others })
+}
+
+fn rule(config: &OptimizerConfig, weight_decay: f64) -> Box<dyn Optimizer> {
+    let &OptimizerConfig { momentum, dampening, nesterov, beta1, beta2, epsilon, .. } = config;
+    let adam = |decoupled| Adam { beta1, beta2, epsilon, weight_decay, decoupled };
     match config.name {
-        OptimizerKind::Sgd => Box::new(Sgd { momentum: config.momentum, weight_decay: config.weight_decay }),
+        OptimizerKind::Sgd => Box::new(Sgd { momentum, dampening, nesterov, weight_decay }),
+        OptimizerKind::Adam => Box::new(adam(false)),
+        OptimizerKind::AdamW => Box::new(adam(true)),
+        OptimizerKind::AdamP => {
+            let &OptimizerConfig { delta, decay_ratio, .. } = config;
+            Box::new(AdamP { adam: adam(true), delta, decay_ratio, nesterov })
+        }
+        OptimizerKind::Adamax => Box::new(Adamax { beta1, beta2, epsilon, weight_decay }),
+        OptimizerKind::RmsProp => {
+            let &OptimizerConfig { smoothing, centered, .. } = config;
+            Box::new(RmsProp { smoothing, epsilon, momentum, centered, weight_decay })
+        }
     }
 }
 

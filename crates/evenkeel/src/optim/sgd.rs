@@ -3,13 +3,24 @@
 use super::{Optimizer, Update};
 use evenkeel_graph::Var;
 
-/// g ← ∇ + λ p; v ← μ v + g; p ← p − η v, as in PyTorch. All parameters decay, norms' and biases' too.
+/// g ← ∇ + λ p; v ← μ v + (1 − τ) g, in the first step v ← g; p ← p − η v, or p ← p − η (g + μ v) with Nesterov's momentum. As in PyTorch.
+///
+/// Source: Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum in deep learning", for Nesterov's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
     /// μ, the share of the last step that is kept.
     pub momentum: f64,
+    /// τ, the share of the gradient that momentum does not take up.
+    pub dampening: f64,
+    /// Whether the step goes where momentum will lead.
+    pub nesterov: bool,
     /// λ, the factor of the parameters that is added to the gradient.
     pub weight_decay: f64,
+}
+
+impl Sgd {
+    /// Steps along the gradient and nothing else.
+    pub const PLAIN: Sgd = Sgd { momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
 }
 
 impl Optimizer for Sgd {
@@ -20,10 +31,29 @@ impl Optimizer for Sgd {
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {
         let gradient = decayed(at, self.weight_decay);
         let velocity = match at.state.first() {
-            Some(&velocity) if self.momentum != 0.0 => velocity * self.momentum + gradient,
+            Some(&velocity) if self.momentum != 0.0 => {
+                let taken = at.numbers.first().map_or(gradient, |&share| gradient * share);
+                velocity * self.momentum + taken
+            }
             _ => gradient,
         };
-        (at.parameter - velocity * at.rate, vec![velocity])
+        let step = match self.nesterov && self.momentum != 0.0 {
+            true => gradient + velocity * self.momentum,
+            false => velocity,
+        };
+        (at.parameter - step * at.rate, vec![velocity])
+    }
+
+    fn numbers(&self) -> usize {
+        usize::from(self.dampening != 0.0)
+    }
+
+    fn at_step(&self, step: u64) -> Vec<f64> {
+        match self.dampening {
+            0.0 => vec![],
+            _ if step == 0 => vec![1.0],
+            dampening => vec![1.0 - dampening],
+        }
     }
 }
 

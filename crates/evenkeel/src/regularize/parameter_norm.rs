@@ -2,7 +2,7 @@
 
 use crate::network::Trace;
 use crate::objective::Term;
-use crate::{Error, Result};
+use crate::{Error, Result, pattern};
 use evenkeel_graph::Var;
 
 /// ½ · `weight` · Σ p² over the parameters whose paths match a pattern: L2 regularization.
@@ -25,8 +25,7 @@ pub struct ParameterNorm {
 impl Term for ParameterNorm {
     fn apply<'g>(&self, trace: &Trace<'g>, objective: Var<'g>) -> Result<Var<'g>> {
         let parameters = trace.cx.parameters();
-        let patterns = || self.parameters.split(',').map(str::trim);
-        let chosen = parameters.iter().filter(|(info, _)| patterns().any(|pattern| matches(pattern, &info.path)));
+        let chosen = parameters.iter().filter(|(info, _)| pattern::any_matches(&self.parameters, &info.path));
         let squares = chosen.map(|(_, parameter)| parameter.square().sum_all());
         let Some(square) = squares.reduce(|sum, square| sum + square) else {
             let some: Vec<&str> = parameters.iter().take(3).map(|(info, _)| info.path.as_str()).collect();
@@ -36,29 +35,5 @@ impl Term for ParameterNorm {
                 .detail("got", &self.parameters));
         };
         Ok(objective + square * (0.5 * self.weight))
-    }
-}
-
-/// Whether `path` is `pattern`, where `*` stands for any text.
-fn matches(pattern: &str, path: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == path };
-    let Some(path) = path.strip_prefix(start) else { return false };
-    path.char_indices().map(|(at, _)| at).chain([path.len()]).any(|at| matches(rest, &path[at..]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_star_stands_for_any_text_and_all_else_for_itself() {
-        for (pattern, path) in
-            [("*", "fc1.weight"), ("*.weight", "layer1.0.conv1.weight"), ("fc*.*t", "fc1.weight"), ("a*", "a")]
-        {
-            assert!(matches(pattern, path), "{pattern} {path}");
-        }
-        for (pattern, path) in [("*.weight", "fc1.bias"), ("fc1", "fc1.weight"), ("", "fc1"), ("*a*b", "ba")] {
-            assert!(!matches(pattern, path), "{pattern} {path}");
-        }
     }
 }

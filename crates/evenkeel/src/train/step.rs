@@ -157,7 +157,7 @@ impl<'n> Trainer<'n> {
     }
 
     /// What a step is given beside its batch, in the order of tracing.
-    fn numbers(&self, noise: Noise, learning_rate: f64) -> Vec<Tensor> {
+    pub(crate) fn numbers(&self, noise: Noise, learning_rate: f64) -> Vec<Tensor> {
         let dtype = self.network.dtype();
         let perturbation = self.how.perturbation.iter().filter_map(|perturbation| {
             let numbers = perturbation.at_step(noise);

@@ -99,7 +99,7 @@ fn training_with_noisy_batch_norm_draws_noise_and_evaluation_does_not() {
     let (noisy, plain) = (made(NormKind::NoisyBatch), made(NormKind::Batch));
     let state: State = plain.initial_state(Initialization::Glorot, 3);
     let loss = |network, step| {
-        let mut trainer = Trainer::new(network, Sgd { momentum: 0.0, weight_decay: 0.0 }, 5, state.clone()).unwrap();
+        let mut trainer = Trainer::new(network, Sgd::PLAIN, 5, state.clone()).unwrap();
         trainer.set_noise(Noise { seed: 1, step });
         trainer.step(&images(5), 0.0).unwrap().loss
     };

@@ -221,7 +221,7 @@ fn recalibration_is_what_cumulative_averaging_sees_while_nothing_moves() {
         let network = Network::with(Box::new(Net(kind)), &[4, 3, 2], DType::F64, Loss::CrossEntropy, settings).unwrap();
         let state = network.initial_state(Initialization::Glorot, 3);
         let inputs = |seed| Batch { inputs: tensor(&[5, 4, 3, 2], &normal(120, seed)), ..images(5) };
-        let mut trainer = Trainer::new(&network, Sgd { momentum: 0.0, weight_decay: 0.0 }, 5, state.clone()).unwrap();
+        let mut trainer = Trainer::new(&network, Sgd::PLAIN, 5, state.clone()).unwrap();
         (0..3).for_each(|seed| {
             trainer.step(&inputs(seed), 0.0).unwrap();
         });

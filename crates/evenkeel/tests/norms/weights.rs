@@ -255,7 +255,7 @@ fn dense(weights: WeightNorm, columns: &[f64]) -> (Network, State) {
 #[test]
 fn a_unit_without_a_direction_is_refused_before_training_starts() {
     let (network, state) = dense(WeightNorm::Normalized, &[1.0, 0.0, 1e-170, 1.0, 0.0, 0.0, 0.0, 1.0]);
-    let sgd = Sgd { momentum: 0.0, weight_decay: 0.0 };
+    let sgd = Sgd::PLAIN;
     let error = Trainer::new(&network, sgd, 4, state.clone()).err().unwrap();
     insta::assert_snapshot!(error, @r#"
     normalized weights have no direction: these units would be silent and learn nothing

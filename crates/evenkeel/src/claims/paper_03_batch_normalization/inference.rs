@@ -1,12 +1,13 @@
 //! What batch normalization is once training is over: a map of each sample that its layer can take in.
 
-use super::super::setup::{self, PLAIN_SGD};
+use super::super::setup;
 use super::super::statistics::largest;
 use super::super::{Check, Figure, Findings, Setting};
 use crate::config::{Activation, Initialization, Loss, NormKind, NormMode};
 use crate::models::{Mlp, ResNet};
 use crate::nn::{Model, NormSettings};
 use crate::norm::fold;
+use crate::optim::Sgd;
 use crate::study::Fit;
 use crate::{Batch, Error, Network, Probe, Result, State};
 use evenkeel_graph::{DType, Tensor};
@@ -68,7 +69,7 @@ fn examine(setting: &Setting, which: usize, dtype: DType) -> Result<Found> {
     let network = Network::with(model, samples.shape(), dtype, Loss::CrossEntropy, NormSettings::default())?;
     let start = network.initial_state(Initialization::He, setting.seed);
     let how = Fit { batch: 60, steps: 60, seed: setting.seed, rate: &|_| 0.1 };
-    let state = setup::train(&network, PLAIN_SGD, start, &in_type(&samples.train), &how)?.state;
+    let state = setup::train(&network, Sgd::PLAIN, start, &in_type(&samples.train), &how)?.state;
     let test = in_type(&samples.test);
 
     let batch = test.first(SAMPLES);

@@ -1,10 +1,11 @@
 //! Batch normalization in place of dropout, and ensembles of networks that have it.
 
-use super::super::setup::{self, PLAIN_SGD, Samples, by_seed, pairs, seeds};
+use super::super::setup::{self, Samples, by_seed, pairs, seeds};
 use super::super::statistics::{deviation, mean};
 use super::super::{Check, Figure, Findings, Setting};
 use crate::config::{Initialization, NormKind, NormMode};
 use crate::nn::Context;
+use crate::optim::Sgd;
 use crate::study::Fit;
 use crate::{ErrorKind, Network, Probe, Result};
 use evenkeel_graph::Var;
@@ -135,7 +136,7 @@ fn answers(samples: &Samples, remedy: Remedy, seed: u64) -> Result<Answers> {
     let network = Network::new(setup::model(move |cx, x| two_layers(cx, x, remedy)), samples.shape())?;
     let how = Fit { batch: 50, steps: 500, seed, rate: &|_| 0.1 };
     let start = network.initial_state(Initialization::He, seed);
-    let state = setup::train(&network, PLAIN_SGD, start, &samples.train, &how)?.state;
+    let state = setup::train(&network, Sgd::PLAIN, start, &samples.train, &how)?.state;
     let test = &samples.test;
     let mut probe = Probe::new(&network, test.len(), NormMode::Running, |trace| {
         Ok(vec![("probabilities".to_owned(), trace.logits.softmax())])

@@ -1,6 +1,6 @@
 //! Careless weights, saturating functions, and distributions that stay where they are.
 
-use super::super::setup::{self, PLAIN_SGD, Samples, by_seed, pairs, seeds};
+use super::super::setup::{self, Samples, by_seed, pairs, seeds};
 use super::super::statistics::{mean, median, quantile};
 use super::super::{Check, Figure, Findings, Setting};
 use super::speed::accuracy;
@@ -8,6 +8,7 @@ use super::{NAMES, NORMS, digits_network};
 use crate::config::{Activation, Initialization, NormKind, NormMode};
 use crate::init::Scheme;
 use crate::nn::Context;
+use crate::optim::Sgd;
 use crate::study::{self, Fit};
 use crate::train::Trainer;
 use crate::{Network, Probe, Result};
@@ -162,7 +163,7 @@ fn percentiles(samples: &Samples, norm: NormKind, seed: u64) -> Result<Percentil
     };
     let start = network.initial_state(Initialization::Normal(0.1), seed);
     let mut looks = vec![look(&start.parameters, &start.buffers)?];
-    let mut trainer = Trainer::new(&network, PLAIN_SGD, 60, start)?;
+    let mut trainer = Trainer::new(&network, Sgd::PLAIN, 60, start)?;
     study::fit(
         &mut trainer,
         &samples.train,

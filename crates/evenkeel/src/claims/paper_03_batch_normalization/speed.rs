@@ -1,10 +1,11 @@
 //! Fewer steps, and higher rates.
 
-use super::super::setup::{self, PLAIN_SGD, Samples, by_seed, pairs, seeds, smallest};
+use super::super::setup::{self, Samples, by_seed, pairs, seeds, smallest};
 use super::super::statistics::{mean, median};
 use super::super::{Check, Figure, Findings, Setting};
 use super::{NAMES, NORMS, digits_network};
 use crate::config::{Activation, Initialization, NormKind, NormMode};
+use crate::optim::Sgd;
 use crate::study::{self, Fit};
 use crate::train::Evaluator;
 use crate::{Network, Result};
@@ -69,7 +70,7 @@ pub(super) fn fewer_steps(setting: &Setting) -> Result<Findings> {
         let start = network.initial_state(Initialization::Normal(0.1), seed);
         let mut evaluator = Evaluator::in_mode(&network, samples.test.len(), NormMode::Running)?;
         let how = Fit { batch: 60, steps: BUDGET, seed, rate: &|_| rate };
-        setup::steps_until(&network, PLAIN_SGD, start, &samples.train, &how, |step, _, trainer| {
+        setup::steps_until(&network, Sgd::PLAIN, start, &samples.train, &how, |step, _, trainer| {
             if step % EVERY != 0 {
                 return Ok(false);
             }
@@ -142,6 +143,6 @@ pub(super) fn accuracy(
     seed: u64,
 ) -> Result<f64> {
     let how = Fit { batch: 60, steps, seed, rate: &|_| rate };
-    let trained = setup::train(network, PLAIN_SGD, network.initial_state(start, seed), &samples.train, &how)?;
+    let trained = setup::train(network, Sgd::PLAIN, network.initial_state(start, seed), &samples.train, &how)?;
     Ok(study::evaluate(network, &trained.state, &samples.test, NormMode::Running)?.accuracy)
 }

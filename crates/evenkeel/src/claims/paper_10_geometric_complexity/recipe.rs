@@ -2,7 +2,6 @@
 
 use super::meter;
 use crate::batch::Batch;
-use crate::claims::setup::PLAIN_SGD;
 use crate::claims::{Setting, statistics};
 use crate::config::{Activation, Initialization, Loss, NormKind};
 use crate::data::LoadOptions;
@@ -10,6 +9,7 @@ use crate::models::Mlp;
 use crate::network::{Network, State};
 use crate::nn::NormSettings;
 use crate::objective::Term;
+use crate::optim::Sgd;
 use crate::regularize::InputNoise;
 use crate::study::{Fit, fit};
 use crate::train::{Evaluator, Trainer};
@@ -75,7 +75,7 @@ impl Training {
         mut watch: impl FnMut(u64, &Trainer<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<State> {
         let start = network.initial_state(Initialization::He, self.seed);
-        let mut trainer = Trainer::new(network, PLAIN_SGD, self.batch, start)?;
+        let mut trainer = Trainer::new(network, Sgd::PLAIN, self.batch, start)?;
         let how = Fit { batch: self.batch, steps: self.steps, seed: self.seed, rate: &|_| self.rate };
         fit(&mut trainer, &digits.train, &how, |step, result, trainer| {
             setting.go_on()?;

@@ -83,7 +83,7 @@ fn one(setting: &Setting, seed: u64, width: usize) -> Result<Trained> {
     let model = Mlp { widths: vec![width], norm: NormKind::None, activation: Some(Activation::Relu), classes: CLASSES };
     let network = Network::new(model, &digits.image_shape)?;
     let start = network.initial_state(Initialization::Uniform, other(seed, width as u64));
-    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, weight_decay: 0.0 }, 20, start)?;
+    let mut trainer = Trainer::new(&network, Sgd { momentum: 0.9, ..Sgd::PLAIN }, 20, start)?;
     let how = Fit { batch: 20, steps: STEPS, seed, rate: &|_| 0.1 };
     fit(&mut trainer, &train, &how, |_, _, _| {
         setting.go_on()?;

@@ -92,7 +92,7 @@ pub(super) fn against_meta_init(setting: &Setting) -> Result<Findings> {
             1 => meta_init(setting, &network, drawn, seed)?,
             _ => improved(setting, &for_sgd(seed), &network, drawn, &samples)?,
         };
-        let how = TrainerOptions::new(Sgd { momentum: 0.9, weight_decay: 0.0 }).clipped(1.0);
+        let how = TrainerOptions::new(Sgd { momentum: 0.9, ..Sgd::PLAIN }).clipped(1.0);
         Ok(train(&network, how, start, &samples, (0.1, 10, seed))?.last)
     })?;
     let means: Vec<f64> = all.chunks(count).map(mean).collect();

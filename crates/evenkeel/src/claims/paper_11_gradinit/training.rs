@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 const EPOCHS: u64 = 10;
 
 fn sgd(momentum: f64) -> TrainerOptions {
-    TrainerOptions::new(Sgd { momentum, weight_decay: 0.0 }).clipped(1.0)
+    TrainerOptions::new(Sgd { momentum, ..Sgd::PLAIN }).clipped(1.0)
 }
 
 fn firsts(all: &[Accuracies]) -> Vec<f64> {

@@ -1,10 +1,11 @@
 //! Fully connected networks on the digits: how fast they train, and how far that depends on the rate and on the start.
 
-use super::super::setup::{self, PLAIN_SGD, Samples, Trained, by_seed, seeds, smallest, triples};
+use super::super::setup::{self, Samples, Trained, by_seed, seeds, smallest, triples};
 use super::super::statistics::{largest, least, mean, mean_list, median};
 use super::super::{Check, Figure, Findings, Setting};
 use super::{DEVIATION, digits_network, fitted, lengths, replaced, scaled};
 use crate::config::{Initialization, NormKind, NormMode, WeightNorm};
+use crate::optim::Sgd;
 use crate::study::{self, Fit};
 use crate::train::Trainer;
 use crate::{Network, Probe, Result, State};
@@ -52,7 +53,7 @@ fn compare(setting: &Setting, fit: bool) -> Result<Comparison> {
         let network = digits_network(&WIDTHS, NormKind::None, weights)?;
         let start = start(&network, &samples, seed, fit)?;
         let how = Fit { batch: BATCH, steps: STEPS, seed, rate: &|_| rate };
-        let trained = setup::train(&network, PLAIN_SGD, start, &samples.train, &how)?;
+        let trained = setup::train(&network, Sgd::PLAIN, start, &samples.train, &how)?;
         let last = study::evaluate(&network, &trained.state, &samples.train, NormMode::Running)?.loss;
         let last = if trained.finite { last } else { f64::INFINITY };
         Ok(One { run: over_run(&trained), last, losses: trained.losses })
@@ -209,7 +210,7 @@ fn course(samples: &Samples, scale: f64, rate: f64, seed: u64) -> Result<Course>
         directions.iter().flat_map(|&index| lengths(&parameters[index])).collect()
     };
     let mut before = of(&start.parameters);
-    let mut trainer = Trainer::new(&network, PLAIN_SGD, BATCH, start)?;
+    let mut trainer = Trainer::new(&network, Sgd::PLAIN, BATCH, start)?;
     let how = Fit { batch: BATCH, steps: 300, seed, rate: &|_| rate };
     let (mut kept, mut finite) = (f64::INFINITY, true);
     study::fit(&mut trainer, &samples.train, &how, |_, result, trainer| {

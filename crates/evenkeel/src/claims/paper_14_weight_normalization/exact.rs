@@ -1,6 +1,6 @@
 //! What holds exactly: the gradients of length and direction, and samples that stay by themselves.
 
-use super::super::setup::{self, PLAIN_SGD};
+use super::super::setup;
 use super::super::statistics::{largest, least, mean};
 use super::super::{Check, Figure, Findings, Setting};
 use super::{lengths, replaced, scaled};
@@ -8,6 +8,7 @@ use crate::config::{Activation, Initialization, Loss, NormKind, NormMode, Weight
 use crate::curvature::Curvature;
 use crate::models::Mlp;
 use crate::nn::{Context, Initial, NormSettings};
+use crate::optim::Sgd;
 use crate::train::Trainer;
 use crate::{Batch, Error, Network, Probe, Result, State};
 use evenkeel_graph::{DType, Tensor, Var};
@@ -51,7 +52,7 @@ fn by_hand(findings: &mut Findings) -> Result<()> {
     let (_, gradient) = Curvature::new(&network, NormMode::Running, batch.clone(), state.clone())?.gradient()?;
     let apart = gradient.iter().zip([0.064, -0.048, 1.4]).map(|(got, wanted)| (got - wanted).abs()).collect::<Vec<_>>();
     findings.check(Check::at_most("by hand: ∂v₁, ∂v₂ and ∂g, distance from 0.064, −0.048 and 1.4", &apart, 1e-12));
-    let mut trainer = Trainer::new(&network, PLAIN_SGD, 1, state)?;
+    let mut trainer = Trainer::new(&network, Sgd::PLAIN, 1, state)?;
     trainer.step(&batch, RATE)?;
     let length = lengths(&trainer.parameters()[0])[0];
     findings.check(Check::at_most(
@@ -132,7 +133,7 @@ fn in_a_network(setting: &Setting, findings: &mut Findings) -> Result<()> {
     };
     let mut before = all(&state.parameters);
     let first = before.clone();
-    let mut trainer = Trainer::new(&network, PLAIN_SGD, SAMPLES, state)?;
+    let mut trainer = Trainer::new(&network, Sgd::PLAIN, SAMPLES, state)?;
     let (mut kept, mut means) = (vec![], vec![1.0]);
     for _ in 0..50 {
         trainer.step(&batch, RATE)?;

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::config::{Initialization, Loss, NormKind, NormMode};
 use crate::graph::{DType, Var};
 use crate::nn::{Context, Model, NormSettings};
-use crate::optim::{Adam, Optimizer, Update};
+use crate::optim::{Adam, Sgd};
 use crate::probe::Probe;
 use crate::train::Trainer;
 use crate::{Network, Result, State, study};
@@ -36,19 +36,7 @@ impl Model for Residual {
     }
 }
 
-/// v ← μ v + g; p ← p − η (g + μ v): the gradient is taken where the velocity leads.
-struct Nesterov(f64);
-
-impl Optimizer for Nesterov {
-    fn slots(&self, _path: &str) -> &'static [&'static str] {
-        &["velocity"]
-    }
-
-    fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {
-        let velocity = at.state.first().map_or(at.gradient, |&velocity| velocity * self.0 + at.gradient);
-        (at.parameter - (at.gradient + velocity * self.0) * at.rate, vec![velocity])
-    }
-}
+const NESTEROV: Sgd = Sgd { momentum: 0.9, nesterov: true, ..Sgd::PLAIN };
 
 pub(super) fn residual(setting: &Setting) -> Result<Findings> {
     let digits = Digits::standardized(setting, DType::F32)?;
@@ -62,7 +50,7 @@ pub(super) fn residual(setting: &Setting) -> Result<Findings> {
             network = network.with_terms([Term(beta, alpha + 0.2, alpha).boxed()?])?;
         }
         let state = network.initial_state(Initialization::He, seed);
-        let mut trainer = Trainer::new(&network, Nesterov(0.9), BATCH, state)?;
+        let mut trainer = Trainer::new(&network, NESTEROV, BATCH, state)?;
         let how = Training { epochs: 6, rate: 0.1, seed, tested: &[] };
         let trained = train(setting, &digits, &network, &mut trainer, &how)?;
         // Running statistics lag behind weights that still move this fast.

@@ -1,0 +1,64 @@
+//! A network and the way it is trained, put together from settings and a model.
+
+use crate::config::{Config, NoiseScheme, NormMode};
+use crate::network::Network;
+use crate::nn::{Model, NormSettings};
+use crate::regularize::{self, NoiseInjection};
+use crate::train::TrainerOptions;
+use crate::{Error, Result, optim, pattern};
+use evenkeel_graph::DType;
+
+/// The network of a configuration: the model with its norms' settings, noise on its inputs, dropout, and the terms of the objective.
+///
+/// # Errors
+/// When the model does not take such samples, or something of that does not fit it.
+pub(crate) fn network(
+    config: &Config,
+    model: Box<dyn Model>,
+    input_shape: &[usize],
+    precision: DType,
+) -> Result<Network> {
+    let norm = NormSettings {
+        mode: NormMode::Batch,
+        momentum: config.batch_norm.momentum,
+        epsilon: config.batch_norm.epsilon,
+        ghost: config.batch_norm.ghost,
+        cumulative: config.batch_norm.cumulative,
+        weights: config.weight_norm,
+    };
+    let model = match config.input_noise.deviation {
+        deviation if deviation > 0.0 => Box::new(regularize::InputNoise { model, deviation }),
+        _ => model,
+    };
+    let network = Network::with(model, input_shape, precision, config.loss, norm)?;
+    let network = match regularize::dropout_of(config) {
+        Some(dropout) => network.with_dropout(dropout, config.dropout.layers)?,
+        None => network,
+    };
+    network.with_terms(regularize::terms(config)?)
+}
+
+/// How a network is trained: by which rule, and with what noise in its parameters.
+///
+/// # Errors
+/// When a group of parameters or the noise fits none of the network's.
+pub(crate) fn trainer_options(config: &Config, network: &Network) -> Result<TrainerOptions> {
+    for group in &config.optimizer.groups.0 {
+        let mut parameters = network.parameters().iter();
+        if !parameters.any(|info| pattern::any_matches(&group.parameters, &info.path)) {
+            let some: Vec<&str> = network.parameters().iter().take(3).map(|info| info.path.as_str()).collect();
+            return Err(Error::input("a group of the optimizer has no parameter of the network")
+                .detail("key", "optimizer.groups")
+                .detail("expected", format!("patterns of paths such as {}", some.join(", ")))
+                .detail("got", &group.parameters)
+                .hint("`*` stands for any text; mend the pattern, or leave the group out"));
+        }
+    }
+    let options =
+        TrainerOptions { clip: config.optimizer.clip, ..TrainerOptions::new(optim::of_config(&config.optimizer)) };
+    let noise = &config.noise_injection;
+    if noise.sigma == 0.0 || noise.scheme == NoiseScheme::None {
+        return Ok(options);
+    }
+    Ok(options.perturbed(NoiseInjection::new(network, noise)?))
+}
