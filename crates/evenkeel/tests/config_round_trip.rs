@@ -114,8 +114,13 @@ prop_compose! {
         step_epochs in 1..=usize::MAX,
         factor in positive(),
         final_fraction in 0.0..=1.0,
+        (warmup_epochs, start_fraction, peak) in (0.0..5.0, 0.0..=1.0, 0.01..0.99),
+        (batch_law, reference_batch) in (choice(BatchLaw::ALL), 1..=usize::MAX),
     ) -> (OptimizerConfig, ScheduleConfig) {
-        (optimizer, ScheduleConfig { name, step_epochs, factor, final_fraction })
+        let schedule = ScheduleConfig {
+            name, step_epochs, factor, final_fraction, warmup_epochs, start_fraction, peak, batch_law, reference_batch,
+        };
+        (optimizer, schedule)
     }
 }
 
@@ -334,6 +339,11 @@ fn the_defaults_are_written_in_a_fixed_order() {
     step_epochs = 10
     factor = 0.1
     final_fraction = 0.0
+    warmup_epochs = 0.0
+    start_fraction = 0.04
+    peak = 0.3
+    batch_law = "none"
+    reference_batch = 64
 
     [dropout]
     rate = 0.0

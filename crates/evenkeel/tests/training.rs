@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use evenkeel::ErrorKind;
-use evenkeel::config::{Config, OptimizerKind, Override};
+use evenkeel::config::{Config, OptimizerKind, Override, ScheduleKind};
 use evenkeel::experiment::Experiment;
 use evenkeel::store::{Checkpoint, Run};
 use evenkeel::train::{Event, Observer, TrainingPlan, train};
@@ -210,7 +210,7 @@ fn images_too_small_for_a_network_are_refused() {
 #[test]
 fn squared_loss_and_every_schedule_learn_the_digits() {
     let folder = tempfile::tempdir().unwrap();
-    for (number, schedule) in ["constant", "step", "cosine"].into_iter().enumerate() {
+    for (number, schedule) in ScheduleKind::ALL.iter().enumerate() {
         let name = format!("schedule.name={schedule}");
         let settings =
             ["loss=squared", "optimizer.lr=0.02", "epochs=8", "batch_size=16", "schedule.step_epochs=4", &name];
@@ -224,6 +224,8 @@ fn squared_loss_and_every_schedule_learn_the_digits() {
 fn training_that_does_not_fit_into_memory_is_refused_before_it_starts() {
     let mut plan = TrainingPlan::new(&experiment(&[])).unwrap();
     assert!(plan.bytes_to_come() > 0 && plan.check().is_ok());
+    let (first, last) = (plan.learning_rates[0], plan.learning_rates.last().unwrap());
+    assert_eq!((plan.steps, first.step, last.step, first.rate), (15, 0, 14, 0.1));
     plan.available_bytes = Some(plan.bytes_to_come() as u64 - 1);
     let error = plan.check().unwrap_err();
     assert_eq!((error.kind(), error.what()), (ErrorKind::Input, "training does not fit into memory"));

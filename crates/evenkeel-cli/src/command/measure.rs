@@ -106,8 +106,7 @@ fn hessian(run: &Run, flags: &Hessian, common: &Common, output: &Output) -> Resu
     let top = top as usize;
     let config = &experiment.config;
     let steps_per_epoch = (experiment.dataset.train.len() / config.batch_size.max(1)).max(1) as u64;
-    let schedule =
-        Schedule::new(config.optimizer.learning_rate, &config.schedule, steps_per_epoch, config.epochs as u64);
+    let schedule = Schedule::of_config(config, steps_per_epoch);
     let last = steps_per_epoch.saturating_mul(config.epochs as u64).saturating_sub(1);
     let samples = samples.map_or_else(|| experiment.measured_samples(), |samples| samples as usize);
     let defaults = HessianProbe::from_config(config, samples, schedule.rate(step.min(last)));

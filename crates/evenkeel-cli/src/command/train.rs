@@ -192,12 +192,31 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     for (work, columns) in plan.most_bytes.iter().zip(work_columns(plan.most_bytes.iter())) {
         text += &format!("  {columns}  {:>14}\n", bytes(work.bytes as usize));
     }
+    text += &rates(&plan);
     output.text(&text)?;
     output.document(&json!(plan))?;
     if let Err(error) = plan.check() {
         output.warning(error.what());
     }
     Ok(())
+}
+
+/// The learning rate over the run as a row of bars.
+fn rates(plan: &TrainingPlan) -> String {
+    const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let rates = &plan.learning_rates;
+    let most = rates.iter().map(|at| at.rate).fold(0.0, f64::max);
+    let (Some(first), Some(last)) = (rates.first(), rates.last()) else { return String::new() };
+    let bar = |rate: f64| BARS[((8.0 * rate / most).ceil() as usize).min(8)];
+    let row: String = rates.iter().map(|at| bar(at.rate)).collect();
+    format!(
+        "learning rate over {} {}: {} at first, {} at most, {} at last\n  {row}\n",
+        grouped(plan.steps),
+        if plan.steps == 1 { "step" } else { "steps" },
+        number(first.rate),
+        number(most),
+        number(last.rate)
+    )
 }
 
 fn follow(

@@ -196,6 +196,20 @@ choices! {
         Step = "step",
         /// It falls along half a cosine to a fraction of its first value.
         Cosine = "cosine",
+        /// It falls along a line to a fraction of its first value.
+        Linear = "linear",
+        /// It rises along half a cosine and falls along another one.
+        OneCycle = "one-cycle",
+    }
+
+    /// How the learning rate goes with the size of a batch.
+    BatchLaw "law" {
+        /// Not at all.
+        None = "none",
+        /// In proportion, as for sgd.
+        Linear = "linear",
+        /// By the square root, as for adam.
+        SquareRoot = "square-root",
     }
 
     /// Which parameters have noise while the gradient of a step is taken.

@@ -38,8 +38,9 @@ mod table;
 mod write;
 
 pub use choice::{
-    Activation, Decays, DropoutLayers, DropoutMasks, InitMethod, LookAhead, Loss, NoiseDistribution, NoiseGroups,
-    NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment, WeightNorm,
+    Activation, BatchLaw, Decays, DropoutLayers, DropoutMasks, InitMethod, LookAhead, Loss, NoiseDistribution,
+    NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment,
+    WeightNorm,
 };
 pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;

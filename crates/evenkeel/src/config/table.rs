@@ -268,8 +268,18 @@ settings! {
         step_epochs: usize = 10, [at least 1];
         /// step: what the rate is multiplied by at each change.
         factor: f64 = 0.1, [above 0];
-        /// cosine: share of the first rate at which it ends.
+        /// cosine, linear, one-cycle: share of the rate at which it ends.
         final_fraction: f64 = 0.0, [at least 0 and at most 1];
+        /// Epochs, parts of them too, in which the rate rises along a line to where the course begins.
+        warmup_epochs | warmup: f64 = 0.0, [at least 0];
+        /// warm-up, one-cycle: share of the rate at which it starts.
+        start_fraction: f64 = 0.04, [at least 0 and at most 1];
+        /// one-cycle: share of the steps in which the rate rises.
+        peak: f64 = 0.3, [above 0 and below 1];
+        /// How the rate goes with batch_size: not (none), in proportion (linear, as for sgd) or by its root (square-root, as for adam).
+        batch_law: BatchLaw = BatchLaw::None;
+        /// The batch_size that learning_rate is for, where there is a law.
+        reference_batch: usize = 64, [at least 1];
     }
 
     /// Dropout of hidden values in training, and the penalties it stands for.

@@ -114,7 +114,7 @@ impl GradInit {
         };
         GradInit {
             look_ahead,
-            learning_rate: init.learning_rate.unwrap_or(config.optimizer.learning_rate),
+            learning_rate: init.learning_rate.unwrap_or(config.learning_rate()),
             gradient_bound: init.gradient_bound.unwrap_or(bound),
             scale_rate: init.scale_rate,
             iterations: init.iterations,

@@ -61,7 +61,7 @@ pub(crate) fn terms(config: &Config) -> Result<Vec<Box<dyn Term>>> {
         terms.push(Box::new(DropoutR1 { factor: dropout.r1, approximate: dropout.approximate }));
     }
     if dropout.rate > 0.0 && dropout.r2 != 0.0 {
-        let learning_rate = config.optimizer.learning_rate;
+        let learning_rate = config.learning_rate();
         terms.push(Box::new(DropoutR2 { factor: dropout.r2, learning_rate, masks: dropout.r2_masks }));
     }
     if config.geometric_complexity.weight > 0.0 {

@@ -12,7 +12,7 @@ mod step;
 pub use evaluate::{Evaluation, Evaluator};
 pub use memory::check_state;
 pub(crate) use memory::{available, check as check_memory};
-pub use plan::TrainingPlan;
+pub use plan::{Rate, TrainingPlan};
 pub use session::{Event, Observer, Outcome, train};
 pub use start::start;
 pub use step::{StepResult, Trainer, TrainerOptions};

@@ -6,6 +6,7 @@ use super::step::{Trainer, TrainerOptions};
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
+use crate::optim::Schedule;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
@@ -13,6 +14,8 @@ use serde::Serialize;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
 const EVALUATION_SHARE: usize = 8;
+/// Learning rates that are told.
+const RATES: u64 = 60;
 /// Single steps of the program that are told.
 const DEAREST: usize = 5;
 
@@ -51,6 +54,19 @@ pub struct TrainingPlan {
     pub most_bytes: Vec<Work>,
     /// The five parts of a step that compute most, the dearest first.
     pub most_flops: Vec<Work>,
+    /// Steps of the run.
+    pub steps: u64,
+    /// The learning rate over the run: at the first step, at the last, and evenly between.
+    pub learning_rates: Vec<Rate>,
+}
+
+/// The learning rate of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Rate {
+    /// Steps taken before.
+    pub step: u64,
+    /// The rate.
+    pub rate: f64,
 }
 
 impl TrainingPlan {
@@ -77,6 +93,7 @@ impl TrainingPlan {
         let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
         let steps: Vec<Work> = trainer.steps();
+        let all = steps_per_epoch(experiment).saturating_mul(experiment.config.epochs as u64);
         TrainingPlan {
             parameters,
             parameter_bytes,
@@ -94,6 +111,8 @@ impl TrainingPlan {
             again_flops: trainer.again_flops(),
             most_bytes: dearest(&steps, |step| step.bytes),
             most_flops: dearest(&steps, |step| step.flops),
+            steps: all,
+            learning_rates: rates(experiment, all),
         }
     }
 
@@ -163,6 +182,18 @@ fn sample_bytes(experiment: &Experiment) -> usize {
     let input = network.input_dtype();
     let labels = network.labels().0.elements().min(values);
     values * input.bytes() + labels * size_of::<i32>()
+}
+
+fn steps_per_epoch(experiment: &Experiment) -> u64 {
+    (experiment.dataset.train.len() / experiment.config.batch_size.max(1)) as u64
+}
+
+/// Up to [`RATES`] rates of a run of `steps`.
+fn rates(experiment: &Experiment, steps: u64) -> Vec<Rate> {
+    let schedule = Schedule::of_config(&experiment.config, steps_per_epoch(experiment));
+    let count = steps.min(RATES);
+    let at = |place: u64| (u128::from(place) * u128::from(steps - 1) / u128::from(count - 1).max(1)) as u64;
+    (0..count).map(at).map(|step| Rate { step, rate: schedule.rate(step) }).collect()
 }
 
 /// The largest tensor, which is there as bytes and as numbers when it is read.

@@ -193,8 +193,7 @@ impl<'e> Session<'e> {
                 .detail("expected", format!("at most {}", u64::MAX / steps_per_epoch))
                 .detail("got", config.epochs)
         })?;
-        let schedule =
-            Schedule::new(config.optimizer.learning_rate, &config.schedule, steps_per_epoch, config.epochs as u64);
+        let schedule = Schedule::of_config(config, steps_per_epoch);
         let (mut trainer, evaluator) = compile(experiment)?;
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut prepared = if resume { None } else { prepare(experiment, observer)? };
