@@ -30,6 +30,7 @@ mod chain;
 mod compile;
 mod error;
 mod fuse;
+mod heap;
 mod inspect;
 #[doc(hidden)]
 pub mod kernel;
@@ -43,6 +44,7 @@ mod recompute;
 
 pub use compile::Options;
 pub use error::{Error, Result};
+pub use heap::return_freed_memory;
 pub use inspect::NonFinite;
 pub use kernel::peak::multiply_add_peak;
 pub use profile::StepInfo;

@@ -1,8 +1,9 @@
 //! A network and the way it is trained, put together from settings and a model.
 
-use crate::config::{Config, NoiseScheme, NormMode};
+use crate::config::{Config, NoiseScheme, NormMode, SharpnessAwareConfig};
 use crate::network::Network;
 use crate::nn::{Model, NormSettings};
+use crate::optim::SharpnessAware;
 use crate::regularize::{self, NoiseInjection};
 use crate::train::TrainerOptions;
 use crate::{Error, Result, optim, pattern};
@@ -54,8 +55,12 @@ pub(crate) fn trainer_options(config: &Config, network: &Network) -> Result<Trai
                 .hint("`*` stands for any text; mend the pattern, or leave the group out"));
         }
     }
-    let options =
-        TrainerOptions { clip: config.optimizer.clip, ..TrainerOptions::new(optim::of_config(&config.optimizer)) };
+    let &SharpnessAwareConfig { rho, adaptive } = &config.sharpness_aware;
+    let options = TrainerOptions {
+        clip: config.optimizer.clip,
+        sharpness_aware: (rho > 0.0).then_some(SharpnessAware { rho, adaptive }),
+        ..TrainerOptions::new(optim::of_config(&config.optimizer))
+    };
     let noise = &config.noise_injection;
     if noise.sigma == 0.0 || noise.scheme == NoiseScheme::None {
         return Ok(options);

@@ -79,12 +79,14 @@ pub(crate) struct Tracing<'g> {
     pub(crate) perturbation: Option<&'g dyn Perturbation>,
     /// How linear and convolution layers adapt to the batch.
     pub(crate) adapting: Option<&'g Adapting>,
+    /// What stands in the place of the parameters.
+    pub(crate) values: Option<&'g [Var<'g>]>,
 }
 
 impl Tracing<'_> {
     /// Without noise.
     pub(crate) fn quiet(batch: usize, mode: NormMode) -> Self {
-        Tracing { batch, mode, noisy: false, perturbation: None, adapting: None }
+        Tracing { batch, mode, noisy: false, perturbation: None, adapting: None, values: None }
     }
 }
 
@@ -376,10 +378,11 @@ impl Network {
 
     /// Traces the network. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`, and what the tracing asks for.
     pub(crate) fn trace<'g>(&'g self, graph: &'g Graph, how: Tracing<'g>) -> Result<Trace<'g>> {
-        let Tracing { batch, mode, noisy, perturbation, adapting } = how;
+        let Tracing { batch, mode, noisy, perturbation, adapting, values } = how;
         let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm })
             .with_noise(noisy)
             .with_perturbation(perturbation)
+            .with_values(values)
             .with_adapting(adapting)
             .with_hidden_dropout(self.dropout.as_ref().map(|(dropout, paths)| (*dropout, &paths[..])));
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());

@@ -116,11 +116,12 @@ prop_compose! {
         final_fraction in 0.0..=1.0,
         (warmup_epochs, start_fraction, peak) in (0.0..5.0, 0.0..=1.0, 0.01..0.99),
         (batch_law, reference_batch) in (choice(BatchLaw::ALL), 1..=usize::MAX),
-    ) -> (OptimizerConfig, ScheduleConfig) {
+        (rho, adaptive) in (positive(), any::<bool>()),
+    ) -> (OptimizerConfig, ScheduleConfig, SharpnessAwareConfig) {
         let schedule = ScheduleConfig {
             name, step_epochs, factor, final_fraction, warmup_epochs, start_fraction, peak, batch_law, reference_batch,
         };
-        (optimizer, schedule)
+        (optimizer, schedule, SharpnessAwareConfig { rho, adaptive })
     }
 }
 
@@ -200,7 +201,7 @@ prop_compose! {
     fn config()(
         top_level in top_level(),
         (data, init) in (data(), init()),
-        (optimizer, schedule) in training(),
+        (optimizer, schedule, sharpness_aware) in training(),
         dropout in dropped(),
         noise_injection in noise(),
         momentum in 0.0..=1.0,
@@ -216,6 +217,7 @@ prop_compose! {
             init,
             optimizer,
             schedule,
+            sharpness_aware,
             dropout,
             noise_injection,
             batch_norm: BatchNormConfig { momentum, epsilon, cumulative, ghost },
@@ -333,6 +335,10 @@ fn the_defaults_are_written_in_a_fixed_order() {
     delta = 0.1
     decay_ratio = 0.1
     groups = ""
+
+    [sharpness_aware]
+    rho = 0.0
+    adaptive = false
 
     [schedule]
     name = "cosine"

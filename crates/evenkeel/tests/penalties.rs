@@ -1,6 +1,9 @@
 //! Spectral norm, flatness, parameter norm and the bounds behind them, against closed forms.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::StopAfter;
 use evenkeel::config::{Config, Initialization, Loss, NormKind, NormMode, Override};
 use evenkeel::curvature::Curvature;
 use evenkeel::experiment::Experiment;
@@ -13,7 +16,7 @@ use evenkeel::regularize::bounds::{norm_bounds, transfer_bound};
 use evenkeel::regularize::geometric_complexity::{ComplexityMeter, HowMeasured};
 use evenkeel::regularize::{Flatness, ParameterNorm, SpectralNorm};
 use evenkeel::store::Run;
-use evenkeel::train::{Event, Observer, Trainer, train};
+use evenkeel::train::{Trainer, train};
 use evenkeel::{Batch, Network, State};
 use std::path::Path;
 
@@ -294,20 +297,6 @@ fn noise_on_inputs_leaves_what_a_network_is_compared_with() {
     let overrides: Vec<Override> = words.iter().map(|word| Override::set(word).unwrap()).collect();
     let experiment = Experiment::survey(Config::resolve(None, &overrides).unwrap()).unwrap();
     assert_eq!(experiment.network.targets(), Targets::Inputs);
-}
-
-/// Stops after so many steps.
-struct StopAfter(u64);
-
-impl Observer for StopAfter {
-    fn event(&mut self, event: &Event) {
-        if let Event::Step { .. } = event {
-            self.0 = self.0.saturating_sub(1);
-        }
-    }
-    fn interrupted(&self) -> bool {
-        self.0 == 0
-    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The training loop: resumed runs end in the same bits, measurements change nothing, divergence is told with its place.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::StopAfter;
 use evenkeel::ErrorKind;
 use evenkeel::config::{Config, OptimizerKind, Override, ScheduleKind};
 use evenkeel::experiment::Experiment;
@@ -13,20 +16,6 @@ fn experiment(settings: &[&str]) -> Experiment {
     let base = ["model=mlp:12", "epochs=3", "data.limit=320", "data.test_limit=40", "measure.samples=40"];
     let overrides: Vec<Override> = base.iter().chain(settings).map(|text| Override::set(text).unwrap()).collect();
     Experiment::new(Config::resolve(None, &overrides).unwrap()).unwrap()
-}
-
-/// Stops after so many more steps.
-struct StopAfter(u64);
-
-impl Observer for StopAfter {
-    fn event(&mut self, event: &Event) {
-        if let Event::Step { .. } = event {
-            self.0 = self.0.saturating_sub(1);
-        }
-    }
-    fn interrupted(&self) -> bool {
-        self.0 == 0
-    }
 }
 
 fn last(dir: &Path) -> (u64, Checkpoint<'static>) {

@@ -12,10 +12,11 @@ use serde_json::json;
 const PROFILED: (usize, usize) = (5, 50);
 
 /// What `--set` may change: what a step or a product is made of.
-const USED: [&str; 12] = [
+const USED: [&str; 13] = [
     "activation",
     "loss",
     "optimizer",
+    "sharpness_aware",
     "batch_norm",
     "dropout",
     "noise_injection",

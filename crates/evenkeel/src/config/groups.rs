@@ -1,6 +1,6 @@
 //! Groups of parameters with settings of their own, as people write them: `*.bias: rate=2 decay=0; head.*: rate=0.1`.
 
-use super::fault::Fault;
+use super::fault::{Fault, Shown};
 use super::setting::{Kind, Setting, quoted};
 use super::table::Key;
 use serde::{Serialize, Serializer};
@@ -33,7 +33,7 @@ impl ParameterGroup {
     fn read_text(text: &str) -> Result<Self, Fault> {
         let fault = |what: String| Fault::value(what, "groups read like '*.bias: rate=2 decay=0; head.*: rate=0.1'");
         let Some((parameters, settings)) = text.split_once(':') else {
-            return Err(fault(format!("the group '{text}' has no settings")));
+            return Err(fault(format!("the group '{}' has no settings", Shown(text))));
         };
         let parameters = parameters.trim().to_owned();
         let mut group = ParameterGroup { parameters, rate: 1.0, decay: None };
@@ -49,7 +49,7 @@ impl ParameterGroup {
                 ("rate" | "decay", None) => {
                     return Err(fault(format!("{name} of a group must be a number of at least 0")));
                 }
-                _ => return Err(fault(format!("a group has no setting '{name}'"))),
+                _ => return Err(fault(format!("a group has no setting '{}'", Shown(name)))),
             }
         }
         Ok(group)
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(groups.to_string(), "*.bias, norm*: rate=2 decay=0; head.*: rate=0.1");
         assert_eq!(ParameterGroups::read_text(&groups.to_string()).unwrap(), groups);
         assert_eq!(ParameterGroups::read_text("").unwrap(), ParameterGroups::default());
-        for wrong in ["*.bias", ": rate=1", "*: speed=1", "*: rate=-1", "*: decay=NaN", "*: rate"] {
+        for wrong in ["*.bias", "\u{7}: \u{7}=1", ": rate=1", "*: speed=1", "*: rate=-1", "*: decay=NaN", "*: rate"] {
             assert!(ParameterGroups::read_text(wrong).is_err(), "{wrong}");
         }
     }

@@ -52,6 +52,6 @@ pub use size::Size;
 pub use table::{
     BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, FlatnessConfig,
     GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS, Key, L2Config, MeasureConfig, NoiseInjectionConfig,
-    OptimizerConfig, ScheduleConfig, SpectralConfig,
+    OptimizerConfig, ScheduleConfig, SharpnessAwareConfig, SpectralConfig,
 };
 pub use write::reference;

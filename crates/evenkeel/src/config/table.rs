@@ -260,6 +260,14 @@ settings! {
         groups: ParameterGroups = ParameterGroups::default();
     }
 
+    /// Sharpness-aware minimization: the gradient of each step is taken where the loss is worst nearby, whatever the rule. Twice the work.
+    sharpness_aware: SharpnessAwareConfig {
+        /// How far is looked, as a length of all parameters together; 0: not at all. 0.05 is usual.
+        rho: f64 = 0.0, [at least 0];
+        /// Whether each parameter's neighbourhood is as large as it is itself; rho is then ten times larger or more.
+        adaptive: bool = false;
+    }
+
     /// How the learning rate changes while training goes on.
     schedule: ScheduleConfig {
         /// Which course the rate takes.

@@ -188,6 +188,8 @@ pub struct Context<'g> {
     norm: NormSettings,
     noisy: bool,
     perturbation: Option<Perturbed<'g>>,
+    /// What stands in the place of the parameters, in their order.
+    values: Option<&'g [Var<'g>]>,
     adapting: Option<&'g Adapting>,
     parameters: RefCell<Vec<(ParameterInfo, Used<'g>)>>,
     buffers: RefCell<Vec<(BufferInfo, Var<'g>, Option<Var<'g>>)>>,
@@ -221,6 +223,7 @@ impl<'g> Context<'g> {
             norm,
             noisy: false,
             perturbation: None,
+            values: None,
             adapting: None,
             parameters: RefCell::default(),
             buffers: RefCell::default(),
@@ -274,6 +277,11 @@ impl<'g> Context<'g> {
     #[must_use]
     pub(crate) fn with_hidden_dropout(self, hidden_dropout: Option<(Dropout, &'g [String])>) -> Self {
         Context { hidden_dropout, ..self }
+    }
+
+    /// The same with other values in the place of the parameters, by which derivatives are then taken.
+    pub(crate) fn with_values(self, values: Option<&'g [Var<'g>]>) -> Self {
+        Context { values, ..self }
     }
 
     /// The numbers of this step that the perturbation of the parameters depends on, where they are perturbed: `[numbers]`.
@@ -345,9 +353,12 @@ impl<'g> Context<'g> {
             }
             return if self.clean.get() { used.parameter } else { used.value };
         }
-        let parameter = self.graph.input(format!("param/{path}"), shape.clone(), self.dtype);
-        let info = ParameterInfo { path, shape, initial };
         let index = self.parameters.borrow().len();
+        let parameter = match self.values.and_then(|values| values.get(index)) {
+            Some(value) => *value,
+            None => self.graph.input(format!("param/{path}"), shape.clone(), self.dtype),
+        };
+        let info = ParameterInfo { path, shape, initial };
         let value = match self.perturbation {
             Some(perturbed) => perturbed.by.perturb(self, index, &info, parameter),
             None => parameter,

@@ -9,6 +9,7 @@ mod groups;
 mod rmsprop;
 mod schedule;
 mod sgd;
+mod sharpness;
 
 pub use adam::{Adam, Adamax};
 pub use adamp::AdamP;
@@ -16,6 +17,7 @@ pub use groups::{Group, Groups};
 pub use rmsprop::RmsProp;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
+pub use sharpness::SharpnessAware;
 
 use crate::config::{Decays, OptimizerConfig, OptimizerKind};
 use evenkeel_graph::Var;

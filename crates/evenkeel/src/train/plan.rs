@@ -10,6 +10,7 @@ use crate::optim::Schedule;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
+use evenkeel_cpu::return_freed_memory;
 use serde::Serialize;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
@@ -151,6 +152,13 @@ pub(super) fn check_batch(experiment: &Experiment) -> Result<()> {
 /// When the network cannot be trained on such batches, or its state alone does not fit into memory, or the limit cannot be
 /// kept.
 pub(super) fn compile(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)> {
+    let compiled = within_limit(experiment)?;
+    // What compilation took is not part of the plan.
+    return_freed_memory();
+    Ok(compiled)
+}
+
+fn within_limit(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)> {
     let (network, config) = (&experiment.network, &experiment.config);
     memory::check_state(network)?;
     let trainer = |memory_limit| {

@@ -5,12 +5,13 @@ use crate::config::NormMode;
 use crate::network::{Network, Noise, State, Tracing};
 use crate::nn::{ParameterInfo, Perturbation};
 use crate::norm::check_weights;
-use crate::optim::{Optimizer, Update};
+use crate::optim::{Optimizer, SharpnessAware, Update};
 use crate::runner::{Build, Feed, MemoryLimit, Runner};
 use crate::work::Work;
 use crate::{Error, Result};
 use evenkeel_cpu::NonFinite;
 use evenkeel_graph::{DType, Graph, Pass, Shape, Tensor, Var};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// Takes steps. Parameters, what the optimiser keeps, and buffers live in the program's outputs and are updated in place.
@@ -32,6 +33,8 @@ pub struct TrainerOptions {
     pub optimizer: Rc<dyn Optimizer>,
     /// Where the gradient is taken, if not at the parameters themselves.
     pub perturbation: Option<Rc<dyn Perturbation>>,
+    /// Where the gradient that the optimiser is shown is taken, if not where it is told of.
+    pub sharpness_aware: Option<SharpnessAware>,
     /// The longest gradient that the optimiser is shown: a longer one is shortened to it, over all parameters together.
     pub clip: Option<f64>,
     /// What a step may take with its state and its batch: what does not fit is computed again in the backward pass, which may change
@@ -42,13 +45,25 @@ pub struct TrainerOptions {
 impl TrainerOptions {
     /// Steps by this rule, along the gradient at the parameters.
     pub fn new(optimizer: impl Optimizer + 'static) -> Self {
-        TrainerOptions { optimizer: Rc::new(optimizer), perturbation: None, clip: None, memory_limit: None }
+        TrainerOptions {
+            optimizer: Rc::new(optimizer),
+            perturbation: None,
+            sharpness_aware: None,
+            clip: None,
+            memory_limit: None,
+        }
     }
 
     /// The same with the gradient taken at other values than the parameters.
     #[must_use]
     pub fn perturbed(self, perturbation: impl Perturbation + 'static) -> Self {
         TrainerOptions { perturbation: Some(Rc::new(perturbation)), ..self }
+    }
+
+    /// The same with gradients taken where the loss is worst nearby.
+    #[must_use]
+    pub fn sharpness_aware(self, how: SharpnessAware) -> Self {
+        TrainerOptions { sharpness_aware: Some(how), ..self }
     }
 
     /// The same with gradients of at most this Euclidean norm, see [`TrainerOptions::clip`].
@@ -317,11 +332,13 @@ enum Purpose {
 /// Builds the step.
 fn program(network: &Network, how: &TrainerOptions, batch: usize, due: &[bool], purpose: Purpose) -> Result<Runner> {
     let graph = Graph::new();
+    let ascended = OnceCell::new();
     let perturbation = how.perturbation.as_deref();
-    let traced =
-        network.trace(&graph, Tracing { noisy: true, perturbation, ..Tracing::quiet(batch, NormMode::Batch) })?;
+    let tracing = Tracing { noisy: true, perturbation, ..Tracing::quiet(batch, NormMode::Batch) };
+    let traced = network.trace(&graph, tracing)?;
     let loss = traced.losses.mean_all();
-    let objective = traced.with_due_terms(loss, &|term| due.get(term).is_none_or(|due| *due))?;
+    let is_due = |term: usize| due.get(term).is_none_or(|due| *due);
+    let objective = traced.with_due_terms(loss, &is_due)?;
     let variables = traced.parameters();
     let gradient = graph.vjp(&[objective], &variables, None)?;
     let norm = {
@@ -335,16 +352,29 @@ fn program(network: &Network, how: &TrainerOptions, batch: usize, due: &[bool], 
         outputs.extend(names.zip(gradient));
         return Runner::new(&graph, &outputs, &Build { fuse: false, ..Build::default() });
     }
+    let (mut gradient, mut shown) = (gradient, norm);
+    if let Some(sharpness) = how.sharpness_aware {
+        let values: &Vec<Var<'_>> = ascended.get_or_init(|| {
+            let _scope = graph.scope("sharpness_aware");
+            sharpness.ascended(&variables, &gradient)
+        });
+        let there = {
+            let again = network.trace(&graph, Tracing { values: Some(values), ..tracing })?;
+            again.with_due_terms(again.losses.mean_all(), &is_due)?
+        };
+        gradient = graph.vjp(&[there], values, None)?;
+        shown = gradient_norm(&gradient).unwrap_or(norm);
+    }
     let dtype = network.dtype();
     let rate = graph.input("learning_rate", [], dtype);
     let numbers: Vec<Var<'_>> =
         (0..how.optimizer.numbers()).map(|n| graph.input(format!("optimizer/{n}"), [], dtype)).collect();
     // Infinity times zero is NaN, and nothing equals NaN: true only where both numbers are finite.
-    let sum = objective + norm;
+    let sum = objective + norm + if how.sharpness_aware.is_some() { shown } else { norm.like(0.0) };
     let finite = (sum * 0.0).equal(sum.like(0.0));
     let shortened = how.clip.map(|clip| {
-        let clip = norm.like(clip);
-        norm.greater(clip).select(clip / norm, norm.like(1.0))
+        let clip = shown.like(clip);
+        shown.greater(clip).select(clip / shown, shown.like(1.0))
     });
     // Parameters, then what the optimiser keeps, then buffers: each is overwritten by what it becomes.
     let mut parameters = Vec::new();
