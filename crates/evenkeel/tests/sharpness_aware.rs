@@ -4,9 +4,7 @@
 mod common;
 
 use common::StopAfter;
-use evenkeel::config::{
-    Config, DropoutLayers, DropoutMasks, InitMethod, Initialization, Loss, NormKind, NormMode, Override,
-};
+use evenkeel::config::{Config, DropoutLayers, DropoutMasks, Initialization, Loss, NormKind, NormMode, Override};
 use evenkeel::curvature::Curvature;
 use evenkeel::experiment::Experiment;
 use evenkeel::graph::random::Key;
