@@ -80,7 +80,10 @@ pub(crate) fn axis(title: &str) -> Axis {
     Axis::new().title(title).auto_margin(true).zero_line(false).show_line(false).hover_format(".4~g")
 }
 
-/// A logarithmic axis with marks at 1, 2, 5 (or 1, 3, or 1 alone) of each decade around the values, written plainly.
+/// Decades that have a mark each, at most; of more every second or third has one, and so on.
+const MARKED_DECADES: f64 = 12.0;
+
+/// A logarithmic axis with marks at 1, 2, 5 (or 1, 3, or 1 alone) of decades around the values, written plainly.
 pub(crate) fn log(axis: Axis, low: f64, high: f64) -> Axis {
     let decades = (high / low).log10();
     let digits: &[f64] = match decades {
@@ -88,7 +91,9 @@ pub(crate) fn log(axis: Axis, low: f64, high: f64) -> Axis {
         d if d <= 4.0 => &[1.0, 3.0],
         _ => &[1.0],
     };
+    let every = (decades / MARKED_DECADES).ceil().max(1.0) as i32;
     let exponents = low.log10().floor() as i32 - 2..=high.log10().ceil() as i32 + 2;
+    let exponents = exponents.filter(|exponent| exponent % every == 0);
     let marks: Vec<f64> =
         exponents.flat_map(|exponent| digits.iter().map(move |digit| digit * 10_f64.powi(exponent))).collect();
     let texts = marks.iter().map(|mark| significant(*mark, 1)).collect();
@@ -140,4 +145,18 @@ pub(crate) fn json(plot: &Plot) -> Result<Option<Value>> {
         }
     }
     Ok(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_over_many_decades_has_marks_that_can_be_read() {
+        for (low, high, most) in [(1.0, 9.0, 16), (1e-3, 1e3, 14), (1e-8, 1e8, 14), (0.1, 1e38, 16)] {
+            let axis = serde_json::to_value(log(axis("loss"), low, high)).unwrap();
+            let marks = axis["tickvals"].as_array().unwrap();
+            assert!((4..=most).contains(&marks.len()), "{low} to {high}: {marks:?}");
+        }
+    }
 }
