@@ -153,10 +153,11 @@ mod tests {
 
     #[test]
     fn an_axis_over_many_decades_has_marks_that_can_be_read() {
-        for (low, high, most) in [(1.0, 9.0, 16), (1e-3, 1e3, 14), (1e-8, 1e8, 14), (0.1, 1e38, 16)] {
+        for (low, high) in [(1.0, 9.0), (1e-3, 1e3), (1e-8, 1e8), (0.1, 1e38)] {
             let axis = serde_json::to_value(log(axis("loss"), low, high)).unwrap();
-            let marks = axis["tickvals"].as_array().unwrap();
-            assert!((4..=most).contains(&marks.len()), "{low} to {high}: {marks:?}");
+            let marks = axis["tickvals"].as_array().unwrap().iter().filter_map(Value::as_f64);
+            let seen: Vec<f64> = marks.filter(|mark| (low..=high).contains(mark)).collect();
+            assert!((3..=13).contains(&seen.len()), "{low} to {high}: {seen:?}");
         }
     }
 }
