@@ -143,23 +143,26 @@ impl Graph {
         if scope.is_empty() { name.to_string() } else { format!("{scope}.{name}") }
     }
 
-    /// A value the program is given at each run: data, labels, a parameter, a direction. Asking again for the name of one of this shape and
-    /// type gives the same value.
+    /// A value the program is given at each run: data, labels, a parameter, a direction.
     #[track_caller]
     pub fn input(&self, name: impl Into<String>, shape: impl Into<Shape>, dtype: DType) -> Var<'_> {
-        let (name, shape) = (name.into(), shape.into());
-        let same = |id: &NodeId| self.node(*id).is_some_and(|node| node.shape == shape && node.dtype == dtype);
-        let known = self.inputs.borrow().iter().find(|input| input.name == name).map(|input| input.node).filter(same);
-        if let Some(node) = known {
-            return self.var(node);
-        }
+        let name = name.into();
         let index = self.inputs.borrow().len();
-        let var = self.push(Op::Input(index), &[], shape, dtype);
+        let var = self.push(Op::Input(index), &[], shape.into(), dtype);
         if !var.is_poison() {
             var.named(&name);
             self.inputs.borrow_mut().push(Input { name, node: var.id });
         }
         var
+    }
+
+    /// The input of this name, where there is one of this shape and type, else a new one: what is traced twice is given once.
+    #[track_caller]
+    pub fn shared_input(&self, name: impl Into<String>, shape: impl Into<Shape>, dtype: DType) -> Var<'_> {
+        let (name, shape) = (name.into(), shape.into());
+        let same = |id: &NodeId| self.node(*id).is_some_and(|node| node.shape == shape && node.dtype == dtype);
+        let known = self.inputs.borrow().iter().find(|input| input.name == name).map(|input| input.node).filter(same);
+        known.map_or_else(|| self.input(name, shape, dtype), |node| self.var(node))
     }
 
     /// The same number everywhere.

@@ -386,7 +386,7 @@ impl Network {
             .with_adapting(adapting)
             .with_hidden_dropout(self.dropout.as_ref().map(|(dropout, paths)| (*dropout, &paths[..])));
         let shape = Shape::from([&[batch], &self.input_shape[..]].concat());
-        let inputs = graph.input("x", &shape, self.input_dtype());
+        let inputs = graph.shared_input("x", &shape, self.input_dtype());
         let logits = self.model.forward(&cx, inputs).named("logits");
         if perturbation.is_some_and(Perturbation::clean_statistics) {
             cx.unperturbed(|| self.model.forward(&cx, inputs));
@@ -399,8 +399,8 @@ impl Network {
                 .detail("got", answer));
         }
         let labels = match self.model.targets() {
-            Targets::Classes => graph.input("y", &answer[..answer.len() - 1], DType::I32),
-            Targets::Numbers => graph.input("y", answer, self.dtype),
+            Targets::Classes => graph.shared_input("y", &answer[..answer.len() - 1], DType::I32),
+            Targets::Numbers => graph.shared_input("y", answer, self.dtype),
             Targets::Inputs => inputs,
         };
         let (losses, hits) = {

@@ -256,8 +256,8 @@ impl<'g> Context<'g> {
     #[must_use]
     pub fn with_perturbation(self, perturbation: Option<&'g dyn Perturbation>) -> Self {
         let perturbation = perturbation.map(|by| {
-            let numbers = self.graph.input("perturbation", [by.numbers()], self.dtype);
-            Perturbed { by, numbers, key: self.graph.input("key/perturbation", [4], DType::I32) }
+            let numbers = self.graph.shared_input("perturbation", [by.numbers()], self.dtype);
+            Perturbed { by, numbers, key: self.graph.shared_input("key/perturbation", [4], DType::I32) }
         });
         Context { perturbation, ..self }
     }
@@ -316,7 +316,7 @@ impl<'g> Context<'g> {
     pub fn key(&self) -> Option<Var<'g>> {
         let path = self.graph.path("");
         let path = path.trim_end_matches('.');
-        self.noisy.then(|| self.graph.input(format!("key/{path}"), [4], DType::I32))
+        self.noisy.then(|| self.graph.shared_input(format!("key/{path}"), [4], DType::I32))
     }
 
     /// The graph.
@@ -356,7 +356,7 @@ impl<'g> Context<'g> {
         let index = self.parameters.borrow().len();
         let parameter = match self.values.and_then(|values| values.get(index)) {
             Some(value) => *value,
-            None => self.graph.input(format!("param/{path}"), shape.clone(), self.dtype),
+            None => self.graph.shared_input(format!("param/{path}"), shape.clone(), self.dtype),
         };
         let info = ParameterInfo { path, shape, initial };
         let value = match self.perturbation {
@@ -373,7 +373,7 @@ impl<'g> Context<'g> {
         if let Some((_, var, _)) = self.buffers.borrow().iter().find(|(info, ..)| info.path == path) {
             return *var;
         }
-        let var = self.graph.input(format!("buffer/{path}"), shape.clone(), self.dtype);
+        let var = self.graph.shared_input(format!("buffer/{path}"), shape.clone(), self.dtype);
         self.buffers.borrow_mut().push((BufferInfo { path, shape, initial }, var, None));
         var
     }
@@ -395,7 +395,7 @@ impl<'g> Context<'g> {
         if let Some((_, var)) = self.frozen.borrow().iter().find(|(known, _)| *known == path) {
             return *var;
         }
-        let var = self.graph.input(format!("frozen/{path}"), shape, self.dtype);
+        let var = self.graph.shared_input(format!("frozen/{path}"), shape, self.dtype);
         self.frozen.borrow_mut().push((path, var));
         var
     }
