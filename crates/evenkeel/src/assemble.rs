@@ -58,8 +58,9 @@ pub(crate) fn trainer_options(config: &Config, network: &Network) -> Result<Trai
     let &SharpnessAwareConfig { rho, adaptive } = &config.sharpness_aware;
     let options = TrainerOptions {
         clip: config.optimizer.clip,
+        micro_batch: config.micro_batch_size.filter(|&micro| micro != config.batch_size),
         sharpness_aware: (rho > 0.0).then_some(SharpnessAware { rho, adaptive }),
-        ..TrainerOptions::new(optim::of_config(&config.optimizer))
+        ..TrainerOptions::new(optim::of_network(config, network)?)
     };
     let noise = &config.noise_injection;
     if noise.sigma == 0.0 || noise.scheme == NoiseScheme::None {

@@ -1,13 +1,13 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
 use crate::batch::Batch;
-use crate::config::{Config, Loss, NormMode, Precision, Size};
+use crate::config::{Config, Loss, NormMode, OptimizerKind, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
 use crate::nn::{Reads, Targets};
-use crate::optim::{self, Optimizer};
+use crate::optim::{self, Optimizer, Schedule};
 use crate::regularize::{BatchEntropy, batch_entropy};
 use crate::store::{
     Checkpoint, Eigenvalue, ElementType, HessianMeasurement, LayerColumn, LayerMeasurement, NamedTensor, Run,
@@ -76,9 +76,9 @@ impl Experiment {
     fn choose_interval(&mut self) {
         // A Hessian product takes about 8 forward passes, Lanczos about 25 products.
         let cost = self.network.flops().saturating_mul(200 * self.measured_samples() as u64);
-        let steps = (self.dataset.train.len() / self.config.batch_size.max(1)).saturating_mul(self.config.epochs);
+        let steps = self.steps_per_epoch().saturating_mul(self.config.epochs as u64);
         let wanted = self.config.measure.start_and_end && cost <= CHEAP_MEASUREMENT;
-        let chosen = if wanted { steps.div_ceil(10) } else { 0 };
+        let chosen = if wanted { usize::try_from(steps.div_ceil(10)).unwrap_or(usize::MAX) } else { 0 };
         self.config.measure.every.get_or_insert(chosen);
     }
 
@@ -89,6 +89,16 @@ impl Experiment {
     pub fn in_dtype(self, precision: DType) -> Result<Experiment> {
         let network = network(&self.config, &self.dataset, precision)?;
         Ok(Experiment { network, ..self })
+    }
+
+    /// Steps of an epoch: whole batches of the training samples.
+    pub fn steps_per_epoch(&self) -> u64 {
+        (self.dataset.train.len() / self.config.batch_size.max(1)) as u64
+    }
+
+    /// The learning rate of each step.
+    pub fn schedule(&self) -> Schedule {
+        Schedule::of_config(&self.config, self.steps_per_epoch())
     }
 
     /// The numbers before the first step.
@@ -141,9 +151,9 @@ impl Experiment {
         })
     }
 
-    /// The rule that turns gradients into steps.
+    /// The rule that turns gradients into steps, as far as it is the same for every network ([`optim::of_config`]).
     pub fn optimizer(&self) -> Box<dyn Optimizer> {
-        optim::of_config(&self.config.optimizer)
+        optim::of_config(&self.config)
     }
 
     /// How steps are taken: by which rule, and with what noise in the parameters.
@@ -237,7 +247,11 @@ impl Experiment {
             dtype: self.network.dtype().to_string(),
             seed: probe.seed,
             learning_rate: probe.learning_rate,
-            momentum: self.config.optimizer.momentum,
+            // What the edge of stability depends on; other rules have none of that kind.
+            momentum: match self.config.optimizer.name {
+                OptimizerKind::Sgd => self.config.optimizer.momentum,
+                _ => 0.0,
+            },
             loss,
             eigenvalues: spectrum.eigenpairs.iter().map(eigenvalue).collect(),
             iterations: spectrum.products as u64,

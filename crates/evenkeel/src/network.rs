@@ -337,6 +337,11 @@ impl Network {
         Self::of(self.model(), &self.input_shape, self.dtype, self.loss, norm, terms, dropout)
     }
 
+    /// The same network in f64, without terms and dropout, with other settings.
+    pub(crate) fn in_double(&self, norm: NormSettings) -> Result<Network> {
+        Self::of(self.model(), &self.input_shape, DType::F64, self.loss, norm, vec![], None)
+    }
+
     /// Another model in the place of this one.
     pub(crate) fn with_model(&self, model: Box<dyn Model>, norm: NormSettings) -> Result<Network> {
         let (terms, dropout) = (self.terms.clone(), self.dropout.clone());

@@ -43,15 +43,23 @@ pub fn losses<'g>(loss: Loss, answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
         let numbers: Vec<usize> = (1..shape.len()).collect();
         return sums(loss, answers, labels, &numbers);
     }
-    let graph = answers.graph();
-    let mut rows = labels.shape().to_vec();
-    rows.push(1);
-    let class = graph.iota(&shape, last, answers.dtype());
-    let one_hot = class.equal(labels.cast(answers.dtype()).reshape(rows));
     match loss {
-        Loss::CrossEntropy => answers.log_sum_exp() - one_hot.select(answers, answers.like(0.0)).sum(&[last]),
-        _ => sums(loss, answers, one_hot.cast(answers.dtype()), &[last]),
+        Loss::CrossEntropy => answers.log_sum_exp() - answers_of(answers, labels),
+        _ => sums(loss, answers, one_hot(answers, labels).cast(answers.dtype()), &[last]),
     }
+}
+
+/// Where a class is the label, `[.., classes]`.
+fn one_hot<'g>(answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
+    let (shape, rows) = (answers.shape(), [labels.shape().to_vec(), vec![1]].concat());
+    let class = answers.graph().iota(&shape, shape.len().saturating_sub(1), answers.dtype());
+    class.equal(labels.cast(answers.dtype()).reshape(rows))
+}
+
+/// The answer for each label's class.
+pub(crate) fn answers_of<'g>(answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
+    let last = answers.shape().len().saturating_sub(1);
+    one_hot(answers, labels).select(answers, answers.like(0.0)).sum(&[last])
 }
 
 /// The losses that compare number with number, summed over some axes.

@@ -23,6 +23,7 @@ enum Source {
     Inputs,
     Labels,
     Parameter(usize),
+    Iterate(usize),
     Buffer(usize),
     Frozen(usize),
     Direction(usize),
@@ -37,6 +38,8 @@ enum Source {
 pub(crate) struct Feed<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) parameters: &'a [Tensor],
+    /// Where gradients are taken, if not at the parameters; one tensor a parameter.
+    pub(crate) iterates: &'a [Tensor],
     pub(crate) buffers: &'a [Tensor],
     /// Statistics of a named batch, in the order of tracing.
     pub(crate) frozen: &'a [Tensor],
@@ -51,7 +54,16 @@ pub(crate) struct Feed<'a> {
 impl<'a> Feed<'a> {
     /// A batch and nothing else.
     pub(crate) fn of(batch: &'a Batch) -> Self {
-        Feed { batch, parameters: &[], buffers: &[], frozen: &[], direction: &[], kept: &[], scalars: &[] }
+        Feed {
+            batch,
+            parameters: &[],
+            iterates: &[],
+            buffers: &[],
+            frozen: &[],
+            direction: &[],
+            kept: &[],
+            scalars: &[],
+        }
     }
 }
 
@@ -115,7 +127,7 @@ impl Runner {
             .iter()
             .filter_map(|(input, output)| Some((*inputs.get(input.as_str())?, *results.get(output.as_str())?)))
             .collect::<Vec<_>>();
-        let mut counts = [0usize; 6];
+        let mut counts = [0usize; 7];
         let mut next = |kind: usize| {
             counts[kind] += 1;
             counts[kind] - 1
@@ -131,6 +143,7 @@ impl Runner {
                 None if info.name == "x" => Source::Inputs,
                 None if info.name == "y" => Source::Labels,
                 Some(("param", _)) => Source::Parameter(next(0)),
+                Some(("iterate", _)) => Source::Iterate(next(6)),
                 Some(("buffer", _)) => Source::Buffer(next(1)),
                 Some(("frozen", _)) => Source::Frozen(next(2)),
                 Some(("direction", _)) => Source::Direction(next(3)),
@@ -235,6 +248,7 @@ fn gather<'a>(sources: &[Source], keys: &'a [(String, Tensor)], feed: &Feed<'a>)
             Source::Inputs => Ok(Input::Read(&feed.batch.inputs)),
             Source::Labels => Ok(Input::Read(&feed.batch.labels)),
             Source::Parameter(index) => find(feed.parameters, index, "parameters"),
+            Source::Iterate(index) => find(feed.iterates, index, "iterates"),
             Source::Buffer(index) => find(feed.buffers, index, "buffers"),
             Source::Frozen(index) => find(feed.frozen, index, "frozen statistics"),
             Source::Direction(index) => find(feed.direction, index, "directions"),

@@ -456,13 +456,13 @@ fn twenty_steps_of_every_rule_are_those_of_pytorch_and_of_the_authors_formulas()
     for case in &cases {
         let network = case.network();
         let overrides: Vec<Override> = case.set.iter().map(|set| Override::set(set).unwrap()).collect();
-        let config = Config::resolve(None, &overrides).unwrap().optimizer;
+        let config = Config::resolve(None, &overrides).unwrap();
         let how = TrainerOptions::new(of_config(&config));
-        let how = config.clip.map_or(how.clone(), |norm| how.clipped(norm));
+        let how = config.optimizer.clip.map_or(how.clone(), |norm| how.clipped(norm));
         let mut trainer = Trainer::with(&network, how, case.batch, state(&network)).unwrap();
         let steps = 0..case.result.losses.len();
         let losses: Vec<f64> = steps
-            .map(|step| trainer.step(&case.samples(&format!("/{step}")), config.learning_rate).unwrap().loss)
+            .map(|step| trainer.step(&case.samples(&format!("/{step}")), config.optimizer.learning_rate).unwrap().loss)
             .collect();
         comparison.numbers("losses", case, &losses, &case.result.losses, RULES);
         let found = parameters(&network, trainer.parameters());

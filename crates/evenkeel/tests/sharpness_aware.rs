@@ -143,3 +143,25 @@ fn a_run_resumes_to_its_bits_and_ends_in_a_flatter_place() {
     let last = |dir| Run::open(dir).unwrap().load_latest().unwrap().found.unwrap().1.parameters;
     assert_eq!(last(&whole), last(&broken));
 }
+
+/// −√(1.3 − w), whose slope at w + ρ is no number.
+fn root<'g>(cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
+    let (graph, samples) = (cx.graph(), x.shape()[0]);
+    let w = cx.param("w", [1], Initial::Constant(1.0));
+    let loss = -(w.like(1.3) - w).sqrt().sum_all();
+    cx.add_loss(loss.broadcast_to(&[samples].into()));
+    graph.splat(0.0, [samples, 3], DType::F64)
+}
+
+#[test]
+fn a_second_gradient_that_is_not_finite_is_told_and_changes_nothing() {
+    // regression: the update was left out without a word
+    let network = network(root, &[1]);
+    let state = network.initial_state(Initialization::He, 0);
+    let options = TrainerOptions::new(Sgd::PLAIN).sharpness_aware(SharpnessAware { rho: 0.5, adaptive: false });
+    let mut trainer = Trainer::with(&network, options, SAMPLES, state.clone()).unwrap();
+    let found = trainer.step(&batch(1), 0.1).unwrap();
+    assert!(!found.is_finite() && found.loss.is_finite(), "{found:?}");
+    assert_eq!(trainer.parameters(), state.parameters);
+    assert!(trainer.diagnose(&batch(1)).unwrap().is_some());
+}

@@ -8,8 +8,9 @@ use evenkeel::ErrorKind;
 use evenkeel::config::{Config, OptimizerKind, Override, ScheduleKind};
 use evenkeel::experiment::Experiment;
 use evenkeel::store::{Checkpoint, Run};
-use evenkeel::train::{Event, Observer, TrainingPlan, train};
+use evenkeel::train::{Event, Observer, Trainer, TrainingPlan, train};
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 fn experiment(settings: &[&str]) -> Experiment {
@@ -102,7 +103,9 @@ fn every_optimizer_learns_and_resumes_to_the_bits_of_a_run_never_interrupted() {
         let settings = [
             &settings[..],
             &more,
-            &["optimizer.weight_decay=1e-3", "optimizer.lr=0.02", "measure.start_and_end=false"],
+            &["optimizer.weight_decay=1e-3", "entropy_sgd.steps=5", "measure.start_and_end=false"],
+            // The rate of outer steps, which go to the average of inner ones.
+            &[if *kind == OptimizerKind::EntropySgd { "optimizer.lr=1" } else { "optimizer.lr=0.02" }],
         ]
         .concat();
         let experiment = experiment(&settings);
@@ -114,6 +117,33 @@ fn every_optimizer_learns_and_resumes_to_the_bits_of_a_run_never_interrupted() {
         assert_eq!(last(&whole).1.optimizer, last(&broken).1.optimizer, "{kind}");
         assert_eq!(last(&whole).1.parameters, last(&broken).1.parameters, "{kind}");
     }
+}
+
+#[test]
+fn decay_spares_biases_inside_a_group_as_outside_unless_the_group_has_its_own() {
+    // regression: biases of a group decayed whatever optimizer.decays said
+    let first_step = |settings: &[&str]| {
+        let base =
+            ["dtype=f64", "optimizer.momentum=0", "optimizer.decays=weights", "initialization=uniform", "norm=none"];
+        let experiment = experiment(&[&base, settings].concat());
+        let (how, start) = (experiment.trainer_options().unwrap(), experiment.initial_state());
+        let mut trainer = Trainer::with(&experiment.network, how, 64, start).unwrap();
+        trainer.step(&experiment.samples(64).unwrap(), 0.1).unwrap();
+        let paths = experiment.network.parameters().iter().map(|info| info.path.clone());
+        paths.zip(trainer.parameters().iter().map(|tensor| tensor.to_f64())).collect::<HashMap<_, _>>()
+    };
+    let plain = first_step(&["optimizer.groups=head.*: rate=2"]);
+    let spared = first_step(&["optimizer.groups=head.*: rate=2", "optimizer.weight_decay=0.5"]);
+    let own = first_step(&["optimizer.groups=head.*: rate=2 decay=0.5"]);
+    for path in ["fc1.bias", "head.bias"] {
+        assert_eq!(plain[path], spared[path], "{path}");
+    }
+    for path in ["fc1.weight", "head.weight"] {
+        assert_ne!(plain[path], spared[path], "{path}");
+    }
+    assert_eq!(spared["head.weight"], own["head.weight"]);
+    assert_ne!(own["head.bias"], plain["head.bias"]);
+    assert_eq!(own["fc1.weight"], plain["fc1.weight"]);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use crate::arguments::{Common, Hessian, LayerProbe, Measure, Probe};
 use crate::output::{Output, duration, grouped, number};
 use evenkeel::config::NormMode;
 use evenkeel::experiment::HessianProbe;
-use evenkeel::optim::Schedule;
 use evenkeel::store::{HessianMeasurement, LayerMeasurement, Run};
 use evenkeel::{Error, Result};
 use serde_json::{Value, json};
@@ -105,11 +104,9 @@ fn hessian(run: &Run, flags: &Hessian, common: &Common, output: &Output) -> Resu
     }
     let top = top as usize;
     let config = &experiment.config;
-    let steps_per_epoch = (experiment.dataset.train.len() / config.batch_size.max(1)).max(1) as u64;
-    let schedule = Schedule::of_config(config, steps_per_epoch);
-    let last = steps_per_epoch.saturating_mul(config.epochs as u64).saturating_sub(1);
+    let last = experiment.steps_per_epoch().saturating_mul(config.epochs as u64).saturating_sub(1);
     let samples = samples.map_or_else(|| experiment.measured_samples(), |samples| samples as usize);
-    let defaults = HessianProbe::from_config(config, samples, schedule.rate(step.min(last)));
+    let defaults = HessianProbe::from_config(config, samples, experiment.schedule().rate(step.min(last)));
     let probe = HessianProbe {
         top,
         norm_mode: mode.unwrap_or(defaults.norm_mode),

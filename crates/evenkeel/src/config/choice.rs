@@ -178,6 +178,37 @@ choices! {
         Adamax = "adamax",
         /// Division by a running size of the gradient (Tieleman and Hinton 2012).
         RmsProp = "rmsprop",
+        /// Descent of the local entropy, which is large where a valley is wide (Chaudhari et al. 2017); see entropy_sgd.
+        EntropySgd = "entropy-sgd",
+    }
+
+    /// The forms in which Entropy-SGD was published.
+    EntropyVariant "form of Entropy-SGD" {
+        /// The authors' first code, which the paper's numbers come from.
+        Reference = "reference",
+        /// The text of the paper: no momentum, decay and pull in one gradient, √η′ before the noise, γ before the outer step.
+        Paper = "paper",
+        /// The authors' later code: decay goes into momentum, and outer steps have momentum and decay, too. There γ stays as it is by mistake;
+        /// here it grows.
+        Port = "port",
+    }
+
+    /// How the iterates of training are averaged.
+    AveragingKind "average" {
+        /// They are not.
+        None = "none",
+        /// Older ones count less and less.
+        Exponential = "exponential",
+        /// All alike.
+        Uniform = "uniform",
+    }
+
+    /// What is brought to one length where weights are rescaled.
+    RescalingOf "choice" {
+        /// Each unit's weights, where each may have its own length; else the layer's.
+        Units = "units",
+        /// A layer's weights together.
+        Layers = "layers",
     }
 
     /// Which parameters decay.

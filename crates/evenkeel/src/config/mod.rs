@@ -38,9 +38,9 @@ mod table;
 mod write;
 
 pub use choice::{
-    Activation, BatchLaw, Decays, DropoutLayers, DropoutMasks, InitMethod, LookAhead, Loss, NoiseDistribution,
-    NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Precision, ScheduleKind, SecondMoment,
-    WeightNorm,
+    Activation, AveragingKind, BatchLaw, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod, LookAhead,
+    Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Precision,
+    RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
 };
 pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;
@@ -50,8 +50,9 @@ pub use resolve::Override;
 pub use setting::Kind;
 pub use size::Size;
 pub use table::{
-    BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig, FlatnessConfig,
-    GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS, Key, L2Config, MeasureConfig, NoiseInjectionConfig,
-    OptimizerConfig, ScheduleConfig, SharpnessAwareConfig, SpectralConfig,
+    AveragingConfig, BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig,
+    EntropySgdConfig, FlatnessConfig, GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS, Key, L2Config,
+    MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig, SharpnessAwareConfig, SpectralConfig,
+    WeightRescalingConfig,
 };
 pub use write::reference;

@@ -1,6 +1,6 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
-use super::choice::OptimizerKind;
+use super::choice::{AveragingKind, OptimizerKind};
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, VERSION};
@@ -198,6 +198,7 @@ impl<'a> Resolver<'a> {
                 _ if reconstructs => RECONSTRUCTION_RATE,
                 OptimizerKind::Sgd => optimizer.learning_rate,
                 OptimizerKind::RmsProp => 0.01,
+                OptimizerKind::EntropySgd => 1.0,
                 OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::AdamP | OptimizerKind::Adamax => 0.001,
             };
         }
@@ -206,6 +207,9 @@ impl<'a> Resolver<'a> {
         }
         if optimizer.name == OptimizerKind::RmsProp && !given("optimizer.momentum") {
             optimizer.momentum = 0.0;
+        }
+        if optimizer.name == OptimizerKind::EntropySgd && !given("optimizer.nesterov") {
+            optimizer.nesterov = true;
         }
     }
 
@@ -219,6 +223,17 @@ impl<'a> Resolver<'a> {
             )
             .hint(format!("max_iterations is {}: raise it, or lower top", measure.max_iterations));
             return self.fault_of(&["measure.max_iterations", "measure.top"], fault);
+        }
+        let (batch, micro) = (self.config.batch_size, self.config.micro_batch_size);
+        if micro.is_some_and(|micro| !batch.is_multiple_of(micro)) {
+            let fault = Fault::value("batch_size is no multiple of micro_batch_size", format!("batch_size is {batch}"));
+            return self.fault_of(&["micro_batch_size", "batch_size"], fault);
+        }
+        if self.config.averaging.name != AveragingKind::None && self.config.optimizer.name == OptimizerKind::EntropySgd
+        {
+            let fault =
+                Fault::value("entropy-sgd averages by itself", "leave averaging out, or choose another optimizer");
+            return self.fault_of(&["averaging.name", "optimizer.name"], fault);
         }
         for (path, factor) in [("dropout.r1", dropout.r1), ("dropout.r2", dropout.r2)] {
             if factor != 0.0 && dropout.rate == 0.0 {

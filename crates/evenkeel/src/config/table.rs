@@ -168,6 +168,10 @@ settings! {
         epochs: usize = 20, [at least 1];
         /// Samples in one step.
         batch_size: usize = 64, [at least 1];
+        /// Samples whose gradient is taken at once, where a step's do not fit into memory; divides batch_size. Batch norm and sharpness-aware steps look at so many.
+        micro_batch_size: Option<usize> = None, [at least 1];
+        /// Share of each label that is spread over all classes.
+        label_smoothing: f64 = 0.0, [at least 0 and below 1];
         /// Floating-point type of parameters and activations.
         dtype: Precision = Precision::F32;
         /// Memory that training and its measurements may take; where they would take more, values are computed again instead of kept.
@@ -266,6 +270,50 @@ settings! {
         rho: f64 = 0.0, [at least 0];
         /// Whether each parameter's neighbourhood is as large as it is itself; rho is then ten times larger or more.
         adaptive: bool = false;
+    }
+
+    /// entropy-sgd: gradients of the local entropy, from inner steps around the parameters. optimizer.learning_rate is that of outer steps.
+    entropy_sgd: EntropySgdConfig {
+        /// Which of the published forms.
+        variant: EntropyVariant = EntropyVariant::Reference;
+        /// Inner steps of an outer one, each with a batch of its own; 0: plain sgd.
+        steps: usize = 20;
+        /// Rate of inner steps.
+        inner_rate: f64 = 0.1, [above 0];
+        /// How strongly inner steps are pulled back at first.
+        scope: f64 = 1e-4, [at least 0];
+        /// What the pull grows by in an outer step, as a share.
+        scoping: f64 = 1e-3, [at least 0];
+        /// What the pull may grow to; left out: 1 / inner_rate.
+        largest_scope: Option<f64> = None, [at least 0];
+        /// Noise of inner steps, the root of their temperature.
+        noise: f64 = 1e-4, [at least 0];
+        /// Share of the newest inner point in their average; left out: 0.25, for paper 0.75.
+        newest: Option<f64> = None, [above 0 and at most 1];
+    }
+
+    /// Training towards an average: gradients are taken where the rule is, and the average is what is evaluated, measured and saved.
+    averaging: AveragingConfig {
+        /// How iterates count.
+        name: AveragingKind = AveragingKind::None;
+        /// exponential: share of the average that is kept in a step.
+        decay: f64 = 0.999, [at least 0 and below 1];
+        /// Steps before the average begins.
+        start: usize = 0;
+    }
+
+    /// Rescaling of weights whose length means nothing, since a norm follows: their direction then has the schedule's rate. They do not decay.
+    weight_rescaling: WeightRescalingConfig {
+        /// Steps from one rescaling to the next; 0: never.
+        every: usize = 0;
+        /// What gets one length: units (each unit's weights, where a norm lets it) or layers.
+        of: RescalingOf = RescalingOf::Units;
+        /// The length.
+        length: f64 = 1.0, [above 0];
+        /// Patterns of the weights that may be rescaled, with commas between them; those that are not scale-invariant never are.
+        parameters: String = "*".to_owned();
+        /// Whether velocities and moments are rescaled, too, as gradients are.
+        rescale_state: bool = false;
     }
 
     /// How the learning rate changes while training goes on.

@@ -4,6 +4,7 @@
 //! that go over the batch. The layers themselves are methods of [`Context`]; here is what is done with networks that have them:
 //!
 //! * [`recalibrate`] takes running statistics anew, over as many batches as one likes
+//! * [`scale_invariant`] finds the weights whose length means nothing
 //! * [`fold`] makes norms part of the layers before them, for use after training
 //! * [`merge_weights`] and [`split_weights`] lead from normalized weights to plain ones and back; [`check_weights`] refuses those that
 //!   could never learn
@@ -17,6 +18,7 @@ mod noise;
 mod positions;
 mod recalibrate;
 mod sample;
+mod scale_invariance;
 mod standardize;
 mod statistics;
 mod weights;
@@ -26,6 +28,7 @@ pub(crate) use fold::{ConstantNorm, Folds};
 pub use improved_group::{BatchAxes, Deviation, GroupForm, ImprovedGroup, Kept};
 pub use noise::{Draws, Drift, DriftingNoise};
 pub use recalibrate::recalibrate;
+pub use scale_invariance::{Invariance, scale_invariant};
 pub(crate) use standardize::root;
 pub use weights::{check_weights, merge_weights, split_weights};
 

@@ -32,7 +32,7 @@ pub fn recalibrate(
     let taken = network.with_settings(settings)?;
     let start = taken.initial_buffers();
     let mut programs: BTreeMap<usize, Runner> = BTreeMap::new();
-    let mut sums: Vec<Vec<f64>> = taken.buffers().iter().map(|info| vec![0.0; info.shape.elements()]).collect();
+    let mut sums: Vec<Vec<f64>> = vec![vec![]; taken.buffers().len()];
     let (mut samples, mut count) = (0.0, 0usize);
     for batch in batches {
         let batch = batch?;
@@ -50,6 +50,7 @@ pub fn recalibrate(
                     .detail("layer", &info.path)
                     .detail("batch", count + 1));
             }
+            sum.resize(values.len(), 0.0);
             sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * size as f64);
         }
         samples += size as f64;
@@ -63,8 +64,13 @@ pub fn recalibrate(
         means.insert(&info.path, sum.into_iter().map(|sum| sum / samples).collect());
     }
     let buffers = network.buffers().iter().zip(&state.buffers).map(|(info, old)| {
-        // What is no statistic counts batches.
-        let values = means.remove(info.path.as_str()).unwrap_or_else(|| vec![count as f64; info.shape.elements()]);
+        let values = match means.remove(info.path.as_str()) {
+            Some(means) if !means.is_empty() => means,
+            // A term's, which is no statistic.
+            Some(_) => return old.clone(),
+            // It counts batches.
+            None => vec![count as f64; info.shape.elements()],
+        };
         Tensor::from_f64(&info.shape, network.dtype(), &values).unwrap_or_else(|| old.clone())
     });
     Ok(State { buffers: buffers.collect(), parameters: state.parameters.clone() })

@@ -31,8 +31,8 @@ impl Default for Adam {
 }
 
 impl Optimizer for Adam {
-    fn slots(&self, _path: &str) -> &'static [&'static str] {
-        &["first_moment", "second_moment"]
+    fn slots(&self, _path: &str) -> Vec<&'static str> {
+        vec!["first_moment", "second_moment"]
     }
 
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {
@@ -101,8 +101,8 @@ impl Default for Adamax {
 }
 
 impl Optimizer for Adamax {
-    fn slots(&self, _path: &str) -> &'static [&'static str] {
-        &["first_moment", "largest"]
+    fn slots(&self, _path: &str) -> Vec<&'static str> {
+        vec!["first_moment", "largest"]
     }
 
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {

@@ -31,7 +31,7 @@ impl Default for AdamP {
 }
 
 impl Optimizer for AdamP {
-    fn slots(&self, path: &str) -> &'static [&'static str] {
+    fn slots(&self, path: &str) -> Vec<&'static str> {
         self.adam.slots(path)
     }
 

@@ -5,7 +5,10 @@
 
 mod adam;
 mod adamp;
+mod averaging;
+mod entropy_sgd;
 mod groups;
+mod rescaling;
 mod rmsprop;
 mod schedule;
 mod sgd;
@@ -13,34 +16,106 @@ mod sharpness;
 
 pub use adam::{Adam, Adamax};
 pub use adamp::AdamP;
+pub use averaging::{Averaged, Weighting};
+pub use entropy_sgd::EntropySgd;
 pub use groups::{Group, Groups};
+pub use rescaling::Rescaled;
 pub use rmsprop::RmsProp;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub use sharpness::SharpnessAware;
 
-use crate::config::{Decays, OptimizerConfig, OptimizerKind};
-use evenkeel_graph::Var;
+use crate::config::{
+    AveragingConfig, AveragingKind, Config, Decays, EntropyVariant, OptimizerConfig, OptimizerKind, RescalingOf,
+};
+use crate::network::Network;
+use crate::norm::{Invariance, scale_invariant};
+use crate::{Error, Result, pattern};
+use evenkeel_graph::{Tensor, Var};
+use std::collections::BTreeMap;
 
-/// The rule of a configuration.
-pub fn of_config(config: &OptimizerConfig) -> Box<dyn Optimizer> {
-    let all = || rule(config, config.weight_decay);
-    if config.groups.0.is_empty() && config.decays == Decays::All {
-        return all();
-    }
-    let groups = config.groups.0.iter().map(|group| Group {
-        parameters: group.parameters.clone(),
-        rate: group.rate,
-        rule: rule(config, group.decay.unwrap_or(config.weight_decay)),
-    });
-    let others = match config.decays {
-        Decays::All => all(),
-        Decays::Weights => rule(config, 0.0),
-    };
-    Box::new(Groups { groups: groups.collect(), weights: all(), others })
+/// The rule of a configuration, without weight rescaling, which is for a network ([`of_network`]).
+pub fn of_config(config: &Config) -> Box<dyn Optimizer> {
+    averaged(&config.averaging, grouped(config, true))
 }
 
-fn rule(config: &OptimizerConfig, weight_decay: f64) -> Box<dyn Optimizer> {
+/// The rule of a configuration for a network.
+///
+/// # Errors
+/// When the network has no weights to rescale.
+pub(crate) fn of_network(config: &Config, network: &Network) -> Result<Box<dyn Optimizer>> {
+    let rescaling = &config.weight_rescaling;
+    if rescaling.every == 0 {
+        return Ok(of_config(config));
+    }
+    let found = scale_invariant(network)?;
+    let within = |path: &str| pattern::any_matches(&rescaling.parameters, path);
+    let weights: BTreeMap<String, Invariance> = found
+        .into_iter()
+        .filter(|(path, _)| within(path))
+        .map(|(path, invariance)| match rescaling.of {
+            RescalingOf::Units => (path, invariance),
+            RescalingOf::Layers => (path, Invariance::Layer),
+        })
+        .collect();
+    if weights.is_empty() {
+        return Err(Error::input("no weight of the network is scale-invariant, so none can be rescaled")
+            .detail("key", "weight_rescaling.every")
+            .detail(
+                "expected",
+                "weights whose outputs go straight into a normalization layer, among weight_rescaling.parameters",
+            )
+            .detail("got", format!("norm {}, parameters {}", config.norm, rescaling.parameters))
+            .hint("choose a norm, `--norm batch` say, or leave weight rescaling out"));
+    }
+    let rule = Rescaled {
+        rule: grouped(config, true),
+        undecayed: grouped(config, false),
+        weights,
+        every: rescaling.every as u64,
+        length: rescaling.length,
+        rescale_state: rescaling.rescale_state,
+    };
+    Ok(averaged(&config.averaging, Box::new(rule)))
+}
+
+/// The rule with averages of its iterates, where they are asked for.
+fn averaged(config: &AveragingConfig, rule: Box<dyn Optimizer>) -> Box<dyn Optimizer> {
+    let weighting = match config.name {
+        AveragingKind::None => return rule,
+        AveragingKind::Exponential => Weighting::Exponential { decay: config.decay },
+        AveragingKind::Uniform => Weighting::Uniform,
+    };
+    Box::new(Averaged { rule, weighting, start: config.start as u64 })
+}
+
+/// The rules of parameters by groups and by whether they decay, if any does.
+fn grouped(config: &Config, decays: bool) -> Box<dyn Optimizer> {
+    let all = &config.optimizer;
+    let decaying = |decay: f64| if decays { decay } else { 0.0 };
+    if all.groups.0.is_empty() && all.decays == Decays::All {
+        return rule(config, decaying(all.weight_decay));
+    }
+    let spared = match all.decays {
+        Decays::All => all.weight_decay,
+        Decays::Weights => 0.0,
+    };
+    // A decay of a group's own holds for all of it.
+    let group = |parameters: &str, rate: f64, decay: Option<f64>| Group {
+        parameters: parameters.to_owned(),
+        rate,
+        weights: rule(config, decaying(decay.unwrap_or(all.weight_decay))),
+        others: rule(config, decaying(decay.unwrap_or(spared))),
+    };
+    let mut groups: Vec<Group> =
+        all.groups.0.iter().map(|given| group(&given.parameters, given.rate, given.decay)).collect();
+    groups.push(group("*", 1.0, None));
+    Box::new(Groups(groups))
+}
+
+fn rule(config: &Config, weight_decay: f64) -> Box<dyn Optimizer> {
+    let entropy = &config.entropy_sgd;
+    let config = &config.optimizer;
     let &OptimizerConfig { momentum, dampening, nesterov, beta1, beta2, epsilon, .. } = config;
     let adam = |decoupled| Adam { beta1, beta2, epsilon, weight_decay, decoupled };
     match config.name {
@@ -52,6 +127,23 @@ fn rule(config: &OptimizerConfig, weight_decay: f64) -> Box<dyn Optimizer> {
             Box::new(AdamP { adam: adam(true), delta, decay_ratio, nesterov })
         }
         OptimizerKind::Adamax => Box::new(Adamax { beta1, beta2, epsilon, weight_decay }),
+        OptimizerKind::EntropySgd if entropy.steps == 0 => {
+            Box::new(Sgd { momentum, dampening, nesterov, weight_decay })
+        }
+        OptimizerKind::EntropySgd => Box::new(EntropySgd {
+            variant: entropy.variant,
+            steps: entropy.steps,
+            inner_rate: entropy.inner_rate,
+            scope: entropy.scope,
+            scoping: entropy.scoping,
+            largest_scope: entropy.largest_scope.unwrap_or(1.0 / entropy.inner_rate),
+            noise: entropy.noise,
+            newest: entropy.newest.unwrap_or(if entropy.variant == EntropyVariant::Paper { 0.75 } else { 0.25 }),
+            momentum,
+            dampening,
+            nesterov,
+            weight_decay,
+        }),
         OptimizerKind::RmsProp => {
             let &OptimizerConfig { smoothing, centered, .. } = config;
             Box::new(RmsProp { smoothing, epsilon, momentum, centered, weight_decay })
@@ -61,9 +153,9 @@ fn rule(config: &OptimizerConfig, weight_decay: f64) -> Box<dyn Optimizer> {
 
 /// A rule that turns the gradient of a parameter into a step.
 pub trait Optimizer {
-    /// The names of what is kept from step to step for the parameter at `path`, each shaped like it and 0 at first. `velocity` is
-    /// filed in checkpoints under the parameter's path, everything else under `name/path`.
-    fn slots(&self, path: &str) -> &'static [&'static str];
+    /// The names of what is kept from step to step for the parameter at `path`, each shaped like it and 0 at first, but [`ITERATE`] the
+    /// parameter. `velocity` is filed in checkpoints under the parameter's path, everything else under `name/path`.
+    fn slots(&self, path: &str) -> Vec<&'static str>;
 
     /// The parameter after the step, and what is kept, in the order of [`Optimizer::slots`].
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>);
@@ -77,7 +169,27 @@ pub trait Optimizer {
     fn at_step(&self, _step: u64) -> Vec<f64> {
         vec![]
     }
+
+    /// Whether gradients are taken elsewhere than at the parameters: at what is kept as [`ITERATE`], for every parameter the first of its
+    /// slots. The parameters are what is evaluated, measured and saved.
+    fn iterates(&self) -> bool {
+        false
+    }
+
+    /// Whether running statistics of the steps are those of other weights than the parameters, so that they have to be taken anew
+    /// before the network is evaluated.
+    fn stale_statistics(&self) -> bool {
+        self.iterates()
+    }
+
+    /// Where a parameter starts, from how it was drawn.
+    fn start(&self, _path: &str, drawn: Tensor) -> Tensor {
+        drawn
+    }
 }
+
+/// What a rule keeps when it takes gradients at a point of its own ([`Optimizer::iterates`]).
+pub const ITERATE: &str = "iterate";
 
 /// What a rule sees of one parameter.
 #[derive(Clone, Debug)]
@@ -86,7 +198,7 @@ pub struct Update<'g, 'p> {
     pub path: &'p str,
     /// The parameter before the step.
     pub parameter: Var<'g>,
-    /// The gradient of the objective.
+    /// The gradient of the objective, at the iterate where there is one.
     pub gradient: Var<'g>,
     /// What was kept, in the order of [`Optimizer::slots`].
     pub state: Vec<Var<'g>>,
@@ -97,7 +209,7 @@ pub struct Update<'g, 'p> {
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
-    fn slots(&self, path: &str) -> &'static [&'static str] {
+    fn slots(&self, path: &str) -> Vec<&'static str> {
         (**self).slots(path)
     }
 
@@ -111,5 +223,17 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 
     fn at_step(&self, step: u64) -> Vec<f64> {
         (**self).at_step(step)
+    }
+
+    fn iterates(&self) -> bool {
+        (**self).iterates()
+    }
+
+    fn stale_statistics(&self) -> bool {
+        (**self).stale_statistics()
+    }
+
+    fn start(&self, path: &str, drawn: Tensor) -> Tensor {
+        (**self).start(path, drawn)
     }
 }

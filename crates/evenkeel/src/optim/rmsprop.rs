@@ -30,12 +30,12 @@ impl Default for RmsProp {
 }
 
 impl Optimizer for RmsProp {
-    fn slots(&self, _path: &str) -> &'static [&'static str] {
+    fn slots(&self, _path: &str) -> Vec<&'static str> {
         match (self.momentum != 0.0, self.centered) {
-            (false, false) => &["mean_square"],
-            (true, false) => &["mean_square", "velocity"],
-            (false, true) => &["mean_square", "mean"],
-            (true, true) => &["mean_square", "velocity", "mean"],
+            (false, false) => vec!["mean_square"],
+            (true, false) => vec!["mean_square", "velocity"],
+            (false, true) => vec!["mean_square", "mean"],
+            (true, true) => vec!["mean_square", "velocity", "mean"],
         }
     }
 

@@ -24,8 +24,8 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
-    fn slots(&self, _path: &str) -> &'static [&'static str] {
-        &["velocity"]
+    fn slots(&self, _path: &str) -> Vec<&'static str> {
+        vec!["velocity"]
     }
 
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {

@@ -12,6 +12,7 @@ mod flatness;
 pub mod geometric_complexity;
 mod input_noise;
 mod jacobian;
+mod label_smoothing;
 mod layers;
 mod noise_analysis;
 mod noise_injection;
@@ -23,6 +24,7 @@ pub use dropout_explicit::{DropoutR1, DropoutR2, condensation, r1, r2};
 pub use flatness::Flatness;
 pub use geometric_complexity::GeometricComplexity;
 pub use input_noise::InputNoise;
+pub use label_smoothing::LabelSmoothing;
 pub use layers::Layers;
 pub use noise_analysis::{
     ExpectedRegularizer, GroupTrace, NoiseVariance, PredictionVariance, TraceEstimate, expected_regularizer,
@@ -43,13 +45,16 @@ pub(crate) fn dropout_of(config: &Config) -> Option<Dropout> {
     (dropout.rate > 0.0).then_some(Dropout { rate: dropout.rate, masks: dropout.masks })
 }
 
-/// The terms of the objective that a configuration asks for, in the order in which they are applied. Batch entropy is first, because it
-/// multiplies the loss alone; flatness next, because it looks at the loss before penalties.
+/// The terms of the objective that a configuration asks for, in the order in which they are applied. Smoothed labels are first, being part of the
+/// loss; batch entropy next, because it multiplies the loss alone; then flatness, because it looks at the loss before penalties.
 ///
 /// # Errors
 /// When a setting means nothing.
 pub(crate) fn terms(config: &Config) -> Result<Vec<Box<dyn Term>>> {
     let mut terms: Vec<Box<dyn Term>> = vec![];
+    if config.label_smoothing > 0.0 {
+        terms.push(Box::new(LabelSmoothing { share: config.label_smoothing }));
+    }
     if config.batch_entropy.weight > 0.0 {
         terms.push(Box::new(BatchEntropy::of_config(&config.batch_entropy)?));
     }

@@ -4,6 +4,7 @@ mod evaluate;
 mod fresh;
 mod memory;
 mod plan;
+mod program;
 mod progress;
 mod session;
 mod start;

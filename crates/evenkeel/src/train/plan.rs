@@ -6,7 +6,6 @@ use super::step::{Trainer, TrainerOptions};
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
-use crate::optim::Schedule;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
@@ -94,7 +93,7 @@ impl TrainingPlan {
         let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
         let steps: Vec<Work> = trainer.steps();
-        let all = steps_per_epoch(experiment).saturating_mul(experiment.config.epochs as u64);
+        let all = experiment.steps_per_epoch().saturating_mul(experiment.config.epochs as u64);
         TrainingPlan {
             parameters,
             parameter_bytes,
@@ -192,13 +191,9 @@ fn sample_bytes(experiment: &Experiment) -> usize {
     values * input.bytes() + labels * size_of::<i32>()
 }
 
-fn steps_per_epoch(experiment: &Experiment) -> u64 {
-    (experiment.dataset.train.len() / experiment.config.batch_size.max(1)) as u64
-}
-
 /// Up to [`RATES`] rates of a run of `steps`.
 fn rates(experiment: &Experiment, steps: u64) -> Vec<Rate> {
-    let schedule = Schedule::of_config(&experiment.config, steps_per_epoch(experiment));
+    let schedule = experiment.schedule();
     let count = steps.min(RATES);
     let at = |place: u64| (u128::from(place) * u128::from(steps - 1) / u128::from(count - 1).max(1)) as u64;
     (0..count).map(at).map(|step| Rate { step, rate: schedule.rate(step) }).collect()

@@ -10,8 +10,9 @@ use crate::config::{Config, InitMethod, NormMode};
 use crate::data::Batches;
 use crate::experiment::{Experiment, HessianProbe};
 use crate::init::{InitMeasurement, Prepared};
-use crate::network::Noise;
+use crate::network::{Noise, State};
 use crate::nn::Targets;
+use crate::norm::recalibrate;
 use crate::optim::Schedule;
 use crate::report::write_report;
 use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
@@ -21,6 +22,9 @@ use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Batches at most that running statistics are taken anew from: their mean is then as good as it needs to be.
+const RECALIBRATION_BATCHES: u64 = 100;
 
 /// What training tells whoever watches.
 #[derive(Clone, Debug)]
@@ -183,17 +187,16 @@ fn prepare(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Optio
 impl<'e> Session<'e> {
     fn open(experiment: &'e Experiment, dir: &Path, resume: bool, observer: &mut dyn Observer) -> Result<Self> {
         let config = &experiment.config;
-        let samples = experiment.dataset.train.len();
         check_batch(experiment)?;
         // Everything that can be refused is refused before anything is written.
-        let steps_per_epoch = (samples / config.batch_size) as u64;
+        let steps_per_epoch = experiment.steps_per_epoch();
         let steps = steps_per_epoch.checked_mul(config.epochs as u64).ok_or_else(|| {
             Error::input("that many epochs have more steps than can be counted")
                 .detail("key", "epochs")
                 .detail("expected", format!("at most {}", u64::MAX / steps_per_epoch))
                 .detail("got", config.epochs)
         })?;
-        let schedule = Schedule::of_config(config, steps_per_epoch);
+        let schedule = experiment.schedule();
         let (mut trainer, evaluator) = compile(experiment)?;
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut prepared = if resume { None } else { prepare(experiment, observer)? };
@@ -378,9 +381,25 @@ impl<'e> Session<'e> {
 
     fn evaluate(&mut self) -> Result<()> {
         let dataset = &self.experiment.dataset;
+        if self.trainer.has_stale_statistics() {
+            let state = self.recalibrated()?;
+            self.trainer.set_buffers(state.buffers)?;
+        }
         self.test =
             self.evaluator.evaluate(dataset, &dataset.test, self.trainer.parameters(), self.trainer.buffers())?;
         Ok(())
+    }
+
+    /// The state with running statistics of its own parameters, from the first batches of the run's order.
+    fn recalibrated(&self) -> Result<State> {
+        let (experiment, config) = (self.experiment, self.config());
+        let train = &experiment.dataset.train;
+        let size = config.micro_batch_size.unwrap_or(config.batch_size);
+        let mut order = Batches::new(config.seed, train.len(), size);
+        let count = order.steps_per_epoch().min(RECALIBRATION_BATCHES);
+        let batches = (0..count)
+            .map(|step| Batch::some_of(&experiment.dataset, train, order.indices(step), experiment.network.dtype()));
+        recalibrate(&experiment.network, &self.trainer.state(), batches)
     }
 
     fn measure(&mut self, observer: &mut dyn Observer) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::fresh::Fresh;
 use super::progress::Progress;
-use super::step::{optimizer_slots, zeros};
+use super::step::{kept_at_first, optimizer_slots, started};
 use crate::Result;
 use crate::experiment::Experiment;
 use crate::init::Prepared;
@@ -17,6 +17,7 @@ use std::path::Path;
 /// # Errors
 /// When the folder holds a run already, or cannot be written; nothing is then left of the run.
 pub fn start(experiment: &Experiment, dir: &Path, prepared: &Prepared) -> Result<Run> {
+    let optimizer = experiment.trainer_options()?.optimizer;
     let made_folder = !dir.exists();
     let run = Run::create(dir, &experiment.config.to_toml())?;
     let write = || {
@@ -25,10 +26,11 @@ pub fn start(experiment: &Experiment, dir: &Path, prepared: &Prepared) -> Result
         run.write_measurement(&prepared.measurement.name(), &prepared.measurement)?;
         let seconds = prepared.measurement.seconds;
         let rest = Progress::default().to_json(seconds);
+        let network = &experiment.network;
         let State { parameters, buffers } = &prepared.state;
-        let slots = optimizer_slots(&experiment.network, &*experiment.optimizer());
-        let nothing_kept = zeros(&slots, experiment.network.dtype());
-        run.save_checkpoint(0, &experiment.checkpoint(parameters, buffers, &nothing_kept, rest))?;
+        let parameters = started(network, &*optimizer, parameters.clone());
+        let kept = kept_at_first(&optimizer_slots(network, &*optimizer), &parameters, network.dtype());
+        run.save_checkpoint(0, &experiment.checkpoint(&parameters, buffers, &kept, rest))?;
         write_report(&run)
     };
     match write() {

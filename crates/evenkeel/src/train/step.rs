@@ -1,17 +1,18 @@
-//! One training step as one program: objective, gradient, update and running statistics.
+//! Training steps: a state, and what moves it.
 
+use super::program::{Purpose, SCALARS, program};
 use crate::batch::Batch;
-use crate::config::NormMode;
-use crate::network::{Network, Noise, State, Tracing};
+use crate::network::{Network, Noise, State};
 use crate::nn::{ParameterInfo, Perturbation};
 use crate::norm::check_weights;
-use crate::optim::{Optimizer, SharpnessAware, Update};
-use crate::runner::{Build, Feed, MemoryLimit, Runner};
+use crate::optim::{ITERATE, Optimizer, SharpnessAware};
+use crate::runner::{Feed, MemoryLimit, Runner};
 use crate::work::Work;
 use crate::{Error, Result};
 use evenkeel_cpu::NonFinite;
-use evenkeel_graph::{DType, Graph, Pass, Shape, Tensor, Var};
-use std::cell::OnceCell;
+use evenkeel_graph::{DType, Pass, Shape, Tensor};
+use std::borrow::Cow;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// Takes steps. Parameters, what the optimiser keeps, and buffers live in the program's outputs and are updated in place.
@@ -19,6 +20,8 @@ pub struct Trainer<'n> {
     network: &'n Network,
     how: TrainerOptions,
     batch: usize,
+    /// Micro-batches that a batch is taken in.
+    parts: usize,
     /// The program of a step with all terms of the objective, then those of steps in which some of them rest.
     programs: Vec<Step>,
     outputs: Vec<Tensor>,
@@ -37,6 +40,8 @@ pub struct TrainerOptions {
     pub sharpness_aware: Option<SharpnessAware>,
     /// The longest gradient that the optimiser is shown: a longer one is shortened to it, over all parameters together.
     pub clip: Option<f64>,
+    /// Samples whose gradient is taken at once, a part of the batch; without a number all of it. See [`Trainer::step`].
+    pub micro_batch: Option<usize>,
     /// What a step may take with its state and its batch: what does not fit is computed again in the backward pass, which may change
     /// the last bits of sums.
     pub(crate) memory_limit: Option<MemoryLimit>,
@@ -50,6 +55,7 @@ impl TrainerOptions {
             perturbation: None,
             sharpness_aware: None,
             clip: None,
+            micro_batch: None,
             memory_limit: None,
         }
     }
@@ -71,6 +77,12 @@ impl TrainerOptions {
     pub fn clipped(self, norm: f64) -> Self {
         TrainerOptions { clip: Some(norm), ..self }
     }
+
+    /// The same with gradients taken of so many samples at once and added up over the batch.
+    #[must_use]
+    pub fn in_micro_batches(self, samples: usize) -> Self {
+        TrainerOptions { micro_batch: Some(samples), ..self }
+    }
 }
 
 /// The program of those steps in which the same terms of the objective are due.
@@ -86,6 +98,8 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     /// The parameter's.
     pub(crate) shape: Shape,
+    /// The number of the parameter that it is at first; else it is 0.
+    parameter: Option<usize>,
 }
 
 /// What a step found on its batch, before the update.
@@ -97,7 +111,8 @@ pub struct StepResult {
     pub objective: f64,
     /// Share of labels answered rightly; NaN where there are no classes.
     pub accuracy: f64,
-    /// Euclidean norm of the gradient of the objective (without weight decay).
+    /// Euclidean norm of the gradient of the objective (without weight decay), at the parameters; where the batch is taken in parts, of
+    /// what the optimiser is shown.
     pub gradient_norm: f64,
 }
 
@@ -107,9 +122,6 @@ impl StepResult {
         self.objective.is_finite() && self.gradient_norm.is_finite()
     }
 }
-
-/// Outputs before the parameters: loss, objective, hits, gradient norm.
-const SCALARS: usize = 4;
 
 impl<'n> Trainer<'n> {
     /// Compiles the step for batches of `batch` samples, starting from `state`.
@@ -125,12 +137,13 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// As [`Trainer::new`], and when a memory limit cannot be kept.
     pub fn with(network: &'n Network, how: TrainerOptions, batch: usize, state: State) -> Result<Self> {
+        let parts = parts(&how, batch)?;
         let slots = optimizer_slots(network, &*how.optimizer);
         let due = vec![true; network.due(0).len()];
-        let runner = program(network, &how, batch, &due, Purpose::Train)?;
+        let runner = program(network, &how, (batch / parts, parts), &due, Purpose::Train)?;
         let outputs = runner.new_outputs();
         let programs = vec![Step { due, runner }];
-        let mut trainer = Trainer { network, how, batch, programs, outputs, slots, noise: Noise::default() };
+        let mut trainer = Trainer { network, how, batch, parts, programs, outputs, slots, noise: Noise::default() };
         trainer.set_state(state, None)?;
         Ok(trainer)
     }
@@ -142,23 +155,67 @@ impl<'n> Trainer<'n> {
 
     /// Takes one step at the given rate. When loss or gradient are not finite, nothing changes.
     ///
+    /// In micro-batches the rule is shown the mean of their gradients, which is that of the batch where samples do not depend on each
+    /// other. Batch norm takes the statistics of each micro-batch, and running statistics move once for each; sharpness-aware steps look
+    /// around once for each.
+    ///
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
-        let numbers = self.numbers(self.noise, learning_rate);
-        let feed = Feed { scalars: &numbers, ..Feed::of(batch) };
         let place = self.program_of(self.network.due(self.noise.step))?;
-        let runner = &mut self.programs[place].runner;
-        runner.set_noise(self.noise);
-        runner.run(&feed, &mut self.outputs)?;
+        // Whatever happens in one part, a step that fails leaves everything as it was.
+        let before = (self.parts > 1).then(|| self.buffers().to_vec());
+        let mut told = [0.0_f64; SCALARS];
+        for part in 0..self.parts {
+            let last = part + 1 == self.parts;
+            let update = match told.iter().all(|number| number.is_finite()) {
+                true if last => 1.0,
+                _ if last => -1.0,
+                _ => 0.0,
+            };
+            let numbers = self.numbers(self.noise, learning_rate, update);
+            let samples = self.part(batch, part)?;
+            let runner = &mut self.programs[place].runner;
+            runner.set_noise(part_noise(self.noise, part, self.parts));
+            runner.run(&Feed { scalars: &numbers, ..Feed::of(&samples) }, &mut self.outputs)?;
+            for (told, output) in told.iter_mut().zip(&self.outputs) {
+                *told += output.item().unwrap_or(f64::NAN);
+            }
+        }
         self.noise.step = self.noise.step.wrapping_add(1);
-        let number = |index: usize| self.outputs[index].item().unwrap_or(f64::NAN);
-        Ok(StepResult {
-            loss: number(0),
-            objective: number(1),
-            accuracy: self.network.accuracy(number(2), batch.len()),
-            gradient_norm: number(3),
-        })
+        let [loss, objective, hits, _] = told;
+        let parts = self.parts as f64;
+        let result = StepResult {
+            loss: loss / parts,
+            objective: objective / parts,
+            accuracy: self.network.accuracy(hits, batch.len()),
+            gradient_norm: self.outputs[SCALARS - 1].item().unwrap_or(f64::NAN),
+        };
+        if let (Some(before), false) = (before, result.is_finite()) {
+            let buffers = self.buffer_range();
+            self.outputs[buffers].iter_mut().zip(before).for_each(|(slot, tensor)| *slot = tensor);
+        }
+        Ok(result)
+    }
+
+    /// Samples of a micro-batch, and how many of them make the batch.
+    fn sizes(&self) -> (usize, usize) {
+        (self.batch / self.parts, self.parts)
+    }
+
+    /// The samples of a micro-batch.
+    fn part<'b>(&self, batch: &'b Batch, part: usize) -> Result<Cow<'b, Batch>> {
+        if self.parts == 1 {
+            return Ok(Cow::Borrowed(batch));
+        }
+        if batch.len() != self.batch {
+            return Err(Error::input("the batch is not the one the step was compiled for")
+                .detail("expected", format!("{} samples", self.batch))
+                .detail("got", batch.len()));
+        }
+        let size = (self.batch / self.parts) as u32;
+        let indices: Vec<u32> = (part as u32 * size..(part as u32 + 1) * size).collect();
+        batch.take(&indices).map(Cow::Owned)
     }
 
     /// The place of the program with these terms; compiled when it is first asked for.
@@ -166,20 +223,22 @@ impl<'n> Trainer<'n> {
         if let Some(place) = self.programs.iter().position(|step| step.due == due) {
             return Ok(place);
         }
-        let runner = program(self.network, &self.how, self.batch, &due, Purpose::Train)?;
+        let runner = program(self.network, &self.how, self.sizes(), &due, Purpose::Train)?;
         self.programs.push(Step { due, runner });
         Ok(self.programs.len() - 1)
     }
 
-    /// What a step is given beside its batch, in the order of tracing.
-    pub(crate) fn numbers(&self, noise: Noise, learning_rate: f64) -> Vec<Tensor> {
+    /// What a step is given beside its batch, in the order of tracing. `update`, for micro-batches: 1 makes the update, 0 adds to the sum
+    /// of gradients, -1 forgets it.
+    pub(crate) fn numbers(&self, noise: Noise, learning_rate: f64, update: f64) -> Vec<Tensor> {
         let dtype = self.network.dtype();
         let perturbation = self.how.perturbation.iter().filter_map(|perturbation| {
             let numbers = perturbation.at_step(noise);
             Tensor::from_f64([numbers.len()], dtype, &numbers)
         });
         let optimizer = self.how.optimizer.at_step(noise.step).into_iter().map(|number| scalar(number, dtype));
-        perturbation.chain([scalar(learning_rate, dtype)]).chain(optimizer).collect()
+        let update = (self.parts > 1).then(|| scalar(update, dtype));
+        perturbation.chain([scalar(learning_rate, dtype)]).chain(optimizer).chain(update).collect()
     }
 
     /// The parameters as they are now.
@@ -189,8 +248,17 @@ impl<'n> Trainer<'n> {
 
     /// What the optimiser keeps, parameter after parameter.
     pub fn optimizer_state(&self) -> &[Tensor] {
+        &self.outputs[self.optimizer_range()]
+    }
+
+    fn optimizer_range(&self) -> Range<usize> {
         let start = SCALARS + self.network.parameters().len();
-        &self.outputs[start..start + self.slots.len()]
+        start..start + self.slots.len()
+    }
+
+    fn buffer_range(&self) -> Range<usize> {
+        let start = self.optimizer_range().end;
+        start..start + self.network.buffers().len()
     }
 
     /// What [`Trainer::optimizer_state`] is called in checkpoints.
@@ -200,7 +268,24 @@ impl<'n> Trainer<'n> {
 
     /// The buffers as they are now.
     pub fn buffers(&self) -> &[Tensor] {
-        &self.outputs[SCALARS + self.network.parameters().len() + self.slots.len()..]
+        &self.outputs[self.buffer_range()]
+    }
+
+    /// Whether running statistics have to be taken anew before the network is evaluated ([`Optimizer::stale_statistics`]).
+    pub(super) fn has_stale_statistics(&self) -> bool {
+        self.network.has_batch_statistics() && self.how.optimizer.stale_statistics()
+    }
+
+    /// Goes on with other buffers: running statistics that were taken anew.
+    ///
+    /// # Errors
+    /// When they are not the network's.
+    pub(super) fn set_buffers(&mut self, buffers: Vec<Tensor>) -> Result<()> {
+        let start = self.buffer_range().start;
+        let infos = self.network.buffers().iter().map(|info| (&info.path, &info.shape));
+        check_tensors(infos, &buffers, self.network.dtype())?;
+        self.outputs[start..].iter_mut().zip(buffers).for_each(|(slot, tensor)| *slot = tensor);
+        Ok(())
     }
 
     /// A copy of parameters and buffers.
@@ -208,34 +293,30 @@ impl<'n> Trainer<'n> {
         State { parameters: self.parameters().to_vec(), buffers: self.buffers().to_vec() }
     }
 
-    /// Goes on from other numbers; without the optimiser's they start at zero.
+    /// Goes on from other numbers; without the optimiser's it starts anew, from the parameters as it starts them ([`Optimizer::start`]).
     ///
     /// # Errors
     /// When a tensor is not shaped like its parameter, or a weight could never learn ([`check_weights`]).
     pub fn set_state(&mut self, state: State, optimizer: Option<Vec<Tensor>>) -> Result<()> {
-        let infos = self.network.parameters();
-        let optimizer = optimizer.unwrap_or_else(|| zeros(&self.slots, self.network.dtype()));
-        let given: Vec<Tensor> = state.parameters.into_iter().chain(optimizer).chain(state.buffers).collect();
-        if given.len() != self.outputs.len() - SCALARS {
-            return Err(Error::input("the state has another number of tensors than the network")
-                .detail("expected", self.outputs.len() - SCALARS)
-                .detail("got", given.len()));
-        }
+        let (network, dtype) = (self.network, self.network.dtype());
+        let infos = || network.parameters().iter().map(|info| (&info.path, &info.shape));
+        check_tensors(infos(), &state.parameters, dtype)?;
+        let State { mut parameters, buffers } = state;
+        let optimizer = optimizer.unwrap_or_else(|| {
+            parameters = started(network, &*self.how.optimizer, std::mem::take(&mut parameters));
+            kept_at_first(&self.slots, &parameters, dtype)
+        });
+        let given: Vec<Tensor> = parameters.into_iter().chain(optimizer).chain(buffers).collect();
         let kept = self.slots.iter().map(|slot| (&slot.name, &slot.shape));
-        let wanted = infos.iter().map(|info| (&info.path, &info.shape)).chain(kept);
-        let wanted = wanted.chain(self.network.buffers().iter().map(|info| (&info.path, &info.shape)));
-        let dtype = self.network.dtype();
-        for ((name, shape), tensor) in wanted.zip(&given) {
-            if shape != tensor.shape() || dtype != tensor.dtype() {
-                return Err(Error::input(format!("{name} does not have the network's shape"))
-                    .detail("layer", name)
-                    .detail("expected", format!("{dtype} {shape}"))
-                    .detail("got", format!("{} {}", tensor.dtype(), tensor.shape())));
-            }
-        }
-        check_weights(self.network, &given[..infos.len()])?;
+        let wanted = infos().chain(kept).chain(network.buffers().iter().map(|info| (&info.path, &info.shape)));
+        check_tensors(wanted, &given, dtype)?;
+        check_weights(network, &given[..network.parameters().len()])?;
         // Moved, not copied: a state may take half of the memory there is.
         self.outputs[SCALARS..].iter_mut().zip(given).for_each(|(slot, tensor)| *slot = tensor);
+        let sums = self.buffer_range().end;
+        for slot in &mut self.outputs[sums..] {
+            *slot = Tensor::zeros(slot.shape(), dtype);
+        }
         Ok(())
     }
 
@@ -244,15 +325,18 @@ impl<'n> Trainer<'n> {
         self.programs.iter().map(|step| step.runner.arena_bytes()).sum()
     }
 
-    /// Bytes of what the optimiser keeps.
+    /// Bytes of what the optimiser keeps, and of the sum of gradients where a batch is taken in parts.
     pub(super) fn optimizer_bytes(&self) -> usize {
-        self.slots.iter().map(|slot| slot.shape.elements()).sum::<usize>() * self.network.dtype().bytes()
+        let kept: usize = self.slots.iter().map(|slot| slot.shape.elements()).sum();
+        let sums = if self.parts > 1 { self.network.parameter_count() } else { 0 };
+        (kept + sums) * self.network.dtype().bytes()
     }
 
     /// Gives back the memory of the state, in the place of which another is to be set.
     pub(super) fn forget_state(&mut self) {
         let nothing = Tensor::zeros([0], self.network.dtype());
-        self.outputs[SCALARS..].fill(nothing);
+        let end = self.buffer_range().end;
+        self.outputs[SCALARS..end].fill(nothing);
     }
 
     /// Gives back the memory of a step until the next one.
@@ -289,28 +373,91 @@ impl<'n> Trainer<'n> {
     pub fn diagnose(&self, batch: &Batch) -> Result<Option<NonFinite>> {
         let taken = Noise { step: self.noise.step.wrapping_sub(1), ..self.noise };
         let due = self.network.due(taken.step);
-        let mut runner = program(self.network, &self.how, self.batch, &due, Purpose::Inspect)?;
-        runner.set_noise(taken);
-        let numbers = self.numbers(taken, 0.0);
-        let feed =
-            Feed { parameters: self.parameters(), buffers: self.buffers(), scalars: &numbers, ..Feed::of(batch) };
-        runner.first_non_finite(&feed)
+        let mut runner = program(self.network, &self.how, self.sizes(), &due, Purpose::Inspect)?;
+        let numbers = self.numbers(taken, 0.0, 0.0);
+        let iterates = self.iterates();
+        for part in 0..self.parts {
+            let samples = self.part(batch, part)?;
+            runner.set_noise(part_noise(taken, part, self.parts));
+            let (parameters, buffers) = (self.parameters(), self.buffers());
+            let feed = Feed { parameters, iterates: &iterates, buffers, scalars: &numbers, ..Feed::of(&samples) };
+            if let Some(found) = runner.first_non_finite(&feed)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
+
+    /// Where gradients are taken, if not at the parameters.
+    fn iterates(&self) -> Vec<Tensor> {
+        let kept = self.slots.iter().zip(self.optimizer_state());
+        kept.filter(|(slot, _)| slot.parameter.is_some()).map(|(_, tensor)| tensor.clone()).collect()
+    }
+}
+
+/// How many micro-batches a batch is taken in.
+fn parts(how: &TrainerOptions, batch: usize) -> Result<usize> {
+    match how.micro_batch {
+        None => Ok(1),
+        Some(micro) if micro > 0 && batch.is_multiple_of(micro) && batch > 0 => Ok(batch / micro),
+        Some(micro) => Err(Error::input("a batch does not come apart into micro-batches of that size")
+            .detail("key", "micro_batch_size")
+            .detail("expected", format!("a number that divides batch_size, {batch}"))
+            .detail("got", micro)),
+    }
+}
+
+/// What a micro-batch draws with; a batch in one part draws with the step's own.
+fn part_noise(noise: Noise, part: usize, parts: usize) -> Noise {
+    Noise { step: noise.step.wrapping_mul(parts as u64).wrapping_add(part as u64), ..noise }
+}
+
+/// Requires tensors of these shapes, one each.
+fn check_tensors<'i>(
+    wanted: impl Iterator<Item = (&'i String, &'i Shape)>,
+    given: &[Tensor],
+    dtype: DType,
+) -> Result<()> {
+    let wanted: Vec<_> = wanted.collect();
+    if wanted.len() != given.len() {
+        return Err(Error::input("the state has another number of tensors than the network")
+            .detail("expected", wanted.len())
+            .detail("got", given.len()));
+    }
+    for ((name, shape), tensor) in wanted.into_iter().zip(given) {
+        if shape != tensor.shape() || dtype != tensor.dtype() {
+            return Err(Error::input(format!("{name} does not have the network's shape"))
+                .detail("layer", name)
+                .detail("expected", format!("{dtype} {shape}"))
+                .detail("got", format!("{} {}", tensor.dtype(), tensor.shape())));
+        }
+    }
+    Ok(())
+}
+
+/// The parameters as the rule starts them.
+pub(super) fn started(network: &Network, optimizer: &dyn Optimizer, drawn: Vec<Tensor>) -> Vec<Tensor> {
+    network.parameters().iter().zip(drawn).map(|(info, drawn)| optimizer.start(&info.path, drawn)).collect()
 }
 
 /// What the optimiser keeps, parameter after parameter.
 pub(crate) fn optimizer_slots(network: &Network, optimizer: &dyn Optimizer) -> Vec<Slot> {
-    let of = |info: &ParameterInfo| {
-        let name = |kept: &&str| if *kept == "velocity" { info.path.clone() } else { format!("{kept}/{}", info.path) };
-        let slot = |kept| Slot { name: name(kept), shape: info.shape.clone() };
-        optimizer.slots(&info.path).iter().map(slot).collect::<Vec<_>>()
+    let of = |(number, info): (usize, &ParameterInfo)| {
+        let slot = |kept: &str| Slot {
+            name: if kept == "velocity" { info.path.clone() } else { format!("{kept}/{}", info.path) },
+            shape: info.shape.clone(),
+            parameter: (kept == ITERATE).then_some(number),
+        };
+        optimizer.slots(&info.path).into_iter().map(slot).collect::<Vec<_>>()
     };
-    network.parameters().iter().flat_map(of).collect()
+    network.parameters().iter().enumerate().flat_map(of).collect()
 }
 
-/// What it keeps before the first step.
-pub(super) fn zeros(slots: &[Slot], dtype: DType) -> Vec<Tensor> {
-    slots.iter().map(|slot| Tensor::zeros(&slot.shape, dtype)).collect()
+/// What it keeps before the first step from these parameters.
+pub(super) fn kept_at_first(slots: &[Slot], parameters: &[Tensor], dtype: DType) -> Vec<Tensor> {
+    let zero = |slot: &Slot| Tensor::zeros(&slot.shape, dtype);
+    let first = |slot: &Slot| slot.parameter.and_then(|number| parameters.get(number).cloned());
+    slots.iter().map(|slot| first(slot).unwrap_or_else(|| zero(slot))).collect()
 }
 
 fn scalar(value: f64, dtype: DType) -> Tensor {
@@ -318,91 +465,6 @@ fn scalar(value: f64, dtype: DType) -> Tensor {
         DType::F64 => Tensor::scalar(value),
         _ => Tensor::scalar(value as f32),
     }
-}
-
-/// What a program is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// To take steps.
-    Train,
-    /// To look at the forward and backward pass, value by value.
-    Inspect,
-}
-
-/// Builds the step.
-fn program(network: &Network, how: &TrainerOptions, batch: usize, due: &[bool], purpose: Purpose) -> Result<Runner> {
-    let graph = Graph::new();
-    let ascended = OnceCell::new();
-    let perturbation = how.perturbation.as_deref();
-    let tracing = Tracing { noisy: true, perturbation, ..Tracing::quiet(batch, NormMode::Batch) };
-    let traced = network.trace(&graph, tracing)?;
-    let loss = traced.losses.mean_all();
-    let is_due = |term: usize| due.get(term).is_none_or(|due| *due);
-    let objective = traced.with_due_terms(loss, &is_due)?;
-    let variables = traced.parameters();
-    let gradient = graph.vjp(&[objective], &variables, None)?;
-    let norm = {
-        let _scope = graph.scope("gradient_norm");
-        gradient_norm(&gradient).unwrap_or_else(|| loss.like(0.0))
-    };
-    let scalars = [("loss", loss), ("objective", objective), ("hits", traced.hits.sum_all()), ("gradient_norm", norm)];
-    let mut outputs: Vec<(String, Var<'_>)> = scalars.map(|(name, var)| (name.to_string(), var)).into();
-    if purpose == Purpose::Inspect {
-        let names = network.parameters().iter().map(|info| format!("grad/{}", info.path));
-        outputs.extend(names.zip(gradient));
-        return Runner::new(&graph, &outputs, &Build { fuse: false, ..Build::default() });
-    }
-    let (mut gradient, mut shown) = (gradient, norm);
-    if let Some(sharpness) = how.sharpness_aware {
-        let values: &Vec<Var<'_>> = ascended.get_or_init(|| {
-            let _scope = graph.scope("sharpness_aware");
-            sharpness.ascended(&variables, &gradient)
-        });
-        let there = {
-            let again = network.trace(&graph, Tracing { values: Some(values), ..tracing })?;
-            again.with_due_terms(again.losses.mean_all(), &is_due)?
-        };
-        gradient = graph.vjp(&[there], values, None)?;
-        shown = gradient_norm(&gradient).unwrap_or(norm);
-    }
-    let dtype = network.dtype();
-    let rate = graph.input("learning_rate", [], dtype);
-    let numbers: Vec<Var<'_>> =
-        (0..how.optimizer.numbers()).map(|n| graph.input(format!("optimizer/{n}"), [], dtype)).collect();
-    // Infinity times zero is NaN, and nothing equals NaN: true only where both numbers are finite.
-    let sum = objective + norm + if how.sharpness_aware.is_some() { shown } else { norm.like(0.0) };
-    let finite = (sum * 0.0).equal(sum.like(0.0));
-    let shortened = how.clip.map(|clip| {
-        let clip = shown.like(clip);
-        shown.greater(clip).select(clip / shown, shown.like(1.0))
-    });
-    // Parameters, then what the optimiser keeps, then buffers: each is overwritten by what it becomes.
-    let mut parameters = Vec::new();
-    let mut kept = Vec::new();
-    for ((info, &parameter), &gradient) in network.parameters().iter().zip(&variables).zip(&gradient) {
-        let names: Vec<String> =
-            how.optimizer.slots(&info.path).iter().map(|slot| format!("{slot}/{}", info.path)).collect();
-        let state: Vec<Var<'_>> = names.iter().map(|name| graph.input(name, &info.shape, dtype)).collect();
-        let _scope = graph.scope("update");
-        let gradient = shortened.map_or(gradient, |factor| gradient * factor);
-        let at = Update { path: &info.path, parameter, gradient, state: state.clone(), rate, numbers: numbers.clone() };
-        let (new, moved) = how.optimizer.update(&at);
-        parameters.push((format!("param/{}", info.path), finite.select(new, parameter)));
-        kept.extend(names.into_iter().zip(moved).zip(state).map(|((name, new), old)| (name, finite.select(new, old))));
-    }
-    let buffers = traced.cx.buffers().into_iter().map(|(info, buffer, update)| {
-        (format!("buffer/{}", info.path), update.map_or(buffer, |update| finite.select(update, buffer)))
-    });
-    let updated: Vec<_> = parameters.into_iter().chain(kept).chain(buffers).collect();
-    let donations: Vec<_> = updated.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
-    outputs.extend(updated);
-    Runner::new(&graph, &outputs, &Build { donations, memory_limit: how.memory_limit, ..Build::default() })
-}
-
-/// √Σ g² over all parameters.
-fn gradient_norm<'g>(gradient: &[Var<'g>]) -> Option<Var<'g>> {
-    let squares = gradient.iter().map(|gradient| gradient.square().sum_all());
-    squares.reduce(|total, square| total + square).map(|total| total.sqrt())
 }
 
 /// How a message names the pass a number went wrong in.

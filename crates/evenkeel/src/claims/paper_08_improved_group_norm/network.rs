@@ -181,8 +181,8 @@ pub(super) fn accuracy(network: &Network, samples: &Samples, state: &State, mode
 pub(super) struct FixedGates(pub(super) Adam);
 
 impl Optimizer for FixedGates {
-    fn slots(&self, path: &str) -> &'static [&'static str] {
-        if is_gate(path) { &[] } else { self.0.slots(path) }
+    fn slots(&self, path: &str) -> Vec<&'static str> {
+        if is_gate(path) { vec![] } else { self.0.slots(path) }
     }
 
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {
