@@ -5,6 +5,7 @@ use crate::interrupt;
 use crate::output::{Output, bytes, duration, grouped, number, work_columns};
 use evenkeel::config::{Config, Override};
 use evenkeel::experiment::{Experiment, config_of};
+use evenkeel::norm::Invariance;
 use evenkeel::store::{Run, fresh_run_dir};
 use evenkeel::train::{Event, Observer, Outcome, TrainingPlan, train};
 use evenkeel::{Error, Result};
@@ -167,7 +168,8 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     line("buffers", plan.buffer_bytes, "");
     line("optimiser state", plan.optimizer_bytes, "");
     line("data", plan.data_bytes, &config.data.source);
-    line("activations", plan.activation_bytes, &format!("of a step with batch {}", config.batch_size));
+    let parts = config.micro_batch_size.map_or(String::new(), |size| format!(", in parts of {size}"));
+    line("activations", plan.activation_bytes, &format!("of a step with batch {}{parts}", config.batch_size));
     line("evaluation", plan.evaluation_bytes, "");
     line("batch", plan.batch_bytes, "");
     line("checkpoint", plan.checkpoint_bytes, "to read it");
@@ -192,6 +194,7 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     for (work, columns) in plan.most_bytes.iter().zip(work_columns(plan.most_bytes.iter())) {
         text += &format!("  {columns}  {:>14}\n", bytes(work.bytes as usize));
     }
+    text += &rescaled(&plan);
     text += &rates(&plan);
     output.text(&text)?;
     output.document(&json!(plan))?;
@@ -199,6 +202,23 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
         output.warning(error.what());
     }
     Ok(())
+}
+
+/// The weights that are rescaled; those of long networks not all.
+fn rescaled(plan: &TrainingPlan) -> String {
+    const SHOWN: usize = 8;
+    if plan.rescaled.is_empty() {
+        return String::new();
+    }
+    let shown = plan.rescaled.iter().take(SHOWN).map(|(path, of)| match of {
+        Invariance::Unit => path.clone(),
+        Invariance::Layer => format!("{path} as a whole"),
+    });
+    let more = match plan.rescaled.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("rescaled weights: {}{more}\n", shown.collect::<Vec<_>>().join(", "))
 }
 
 /// The learning rate over the run as a row of bars.

@@ -114,6 +114,10 @@ fn a_plan_says_what_training_takes_and_writes_nothing() {
     let parts =
         ["parameters", "buffers", "optimiser state", "data", "activations", "evaluation", "batch", "checkpoint"];
     assert_eq!(labels, [&parts[..], &["peak"]].concat());
+    let set = "--set weight_rescaling.every=1 --set micro_batch_size=16";
+    let said = place.run(&format!("train --model mlp:16 --norm batch --plan {set}"));
+    assert!(said.out.contains("of a step with batch 64, in parts of 16\n"), "{}", said.out);
+    assert!(said.out.contains("rescaled weights: fc1.weight\n"), "{}", said.out);
     assert_eq!(place.names("."), Vec::<String>::new());
 }
 

@@ -45,8 +45,29 @@ pub fn of_config(config: &Config) -> Box<dyn Optimizer> {
 /// When the network has no weights to rescale.
 pub(crate) fn of_network(config: &Config, network: &Network) -> Result<Box<dyn Optimizer>> {
     let rescaling = &config.weight_rescaling;
-    if rescaling.every == 0 {
+    let weights = rescaled_weights(config, network)?;
+    if weights.is_empty() {
         return Ok(of_config(config));
+    }
+    let rule = Rescaled {
+        rule: grouped(config, true),
+        undecayed: grouped(config, false),
+        weights,
+        every: rescaling.every as u64,
+        length: rescaling.length,
+        rescale_state: rescaling.rescale_state,
+    };
+    Ok(averaged(&config.averaging, Box::new(rule)))
+}
+
+/// The weights that a configuration rescales, none unless it asks for it. Cost: a gradient of a few samples.
+///
+/// # Errors
+/// When it asks for it and the network has none.
+pub(crate) fn rescaled_weights(config: &Config, network: &Network) -> Result<BTreeMap<String, Invariance>> {
+    let rescaling = &config.weight_rescaling;
+    if rescaling.every == 0 {
+        return Ok(BTreeMap::new());
     }
     let found = scale_invariant(network)?;
     let within = |path: &str| pattern::any_matches(&rescaling.parameters, path);
@@ -68,15 +89,7 @@ pub(crate) fn of_network(config: &Config, network: &Network) -> Result<Box<dyn O
             .detail("got", format!("norm {}, parameters {}", config.norm, rescaling.parameters))
             .hint("choose a norm, `--norm batch` say, or leave weight rescaling out"));
     }
-    let rule = Rescaled {
-        rule: grouped(config, true),
-        undecayed: grouped(config, false),
-        weights,
-        every: rescaling.every as u64,
-        length: rescaling.length,
-        rescale_state: rescaling.rescale_state,
-    };
-    Ok(averaged(&config.averaging, Box::new(rule)))
+    Ok(weights)
 }
 
 /// The rule with averages of its iterates, where they are asked for.

@@ -6,11 +6,14 @@ use super::step::{Trainer, TrainerOptions};
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
+use crate::norm::Invariance;
+use crate::optim::rescaled_weights;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
 use evenkeel_cpu::return_freed_memory;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
 const EVALUATION_SHARE: usize = 8;
@@ -56,6 +59,9 @@ pub struct TrainingPlan {
     pub most_flops: Vec<Work>,
     /// Steps of the run.
     pub steps: u64,
+    /// The weights that are rescaled, and whether each unit's or a layer's together.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rescaled: BTreeMap<String, Invariance>,
     /// The learning rate over the run: at the first step, at the last, and evenly between.
     pub learning_rates: Vec<Rate>,
 }
@@ -78,7 +84,8 @@ impl TrainingPlan {
     pub fn new(experiment: &Experiment) -> Result<TrainingPlan> {
         check_batch(experiment)?;
         let (trainer, evaluator) = compile(experiment)?;
-        Ok(Self::of(experiment, &trainer, &evaluator))
+        let rescaled = rescaled_weights(&experiment.config, &experiment.network)?;
+        Ok(TrainingPlan { rescaled, ..Self::of(experiment, &trainer, &evaluator) })
     }
 
     pub(super) fn of(experiment: &Experiment, trainer: &Trainer<'_>, evaluator: &Evaluator<'_>) -> TrainingPlan {
@@ -112,6 +119,7 @@ impl TrainingPlan {
             most_bytes: dearest(&steps, |step| step.bytes),
             most_flops: dearest(&steps, |step| step.flops),
             steps: all,
+            rescaled: BTreeMap::new(),
             learning_rates: rates(experiment, all),
         }
     }
