@@ -59,6 +59,7 @@ pub(crate) fn trainer_options(config: &Config, network: &Network) -> Result<Trai
     let options = TrainerOptions {
         clip: config.optimizer.clip,
         micro_batch: config.micro_batch_size.filter(|&micro| micro != config.batch_size),
+        shares: config.augment.mixup > 0.0,
         sharpness_aware: (rho > 0.0).then_some(SharpnessAware { rho, adaptive }),
         ..TrainerOptions::new(optim::of_network(config, network)?)
     };

@@ -91,6 +91,46 @@ impl Batch {
         }
     }
 
+    /// The same samples with other classes: what `class` makes of the place and the class of each label.
+    ///
+    /// # Errors
+    /// When the labels are no classes.
+    pub fn relabelled(self, mut class: impl FnMut(usize, i32) -> i32) -> Result<Batch> {
+        let Some(labels) = self.labels.as_slice::<i32>() else {
+            return Err(Error::input("only classes can be exchanged").detail("got", self.labels.dtype()));
+        };
+        let labels: Vec<i32> = labels.iter().enumerate().map(|(place, &label)| class(place, label)).collect();
+        match Tensor::new(self.labels.shape(), labels) {
+            Some(labels) => Ok(Batch { labels, ..self }),
+            None => Err(Error::input("there is a label for each sample")),
+        }
+    }
+
+    /// The same samples with classes `[N]` as shares of classes `[N, classes]`, in the type of the inputs: all of one class, and nothing of
+    /// the others. From there they can be mixed. A class that is none of them has no share anywhere. What are numbers already stays.
+    ///
+    /// A [`Trainer`](crate::train::Trainer) learns shares where its options say so.
+    ///
+    /// # Errors
+    /// When a sample has more than one label, or there are too many classes for a tensor.
+    pub fn with_shares(self, classes: usize) -> Result<Batch> {
+        let Some(labels) = self.labels.as_slice::<i32>() else { return Ok(self) };
+        let wrong = || {
+            Error::input("classes cannot become shares of classes")
+                .detail("expected", "a class for each sample")
+                .detail("got", format!("{} of {classes} classes", self.labels.shape()))
+        };
+        let size = labels.len().checked_mul(classes).filter(|_| self.labels.shape().len() == 1).ok_or_else(wrong)?;
+        let mut shares = vec![0.0; size];
+        for (row, &label) in shares.chunks_exact_mut(classes.max(1)).zip(labels) {
+            if let Some(share) = usize::try_from(label).ok().and_then(|class| row.get_mut(class)) {
+                *share = 1.0;
+            }
+        }
+        let labels = Tensor::from_f64([labels.len(), classes], self.inputs.dtype(), &shares).ok_or_else(wrong)?;
+        Ok(Batch { labels, ..self })
+    }
+
     /// The first `count` samples, or all where there are fewer.
     pub fn first(&self, count: usize) -> Batch {
         let indices: Vec<u32> = (0..count.min(self.len()) as u32).collect();
@@ -132,6 +172,17 @@ mod tests {
         assert_eq!(taken.labels.as_slice::<i32>().unwrap(), [9, 7, 9]);
         assert_eq!(batch.first(2), batch.take(&[0, 1]).unwrap());
         assert_eq!(batch.first(9), batch);
+    }
+
+    #[test]
+    fn classes_become_shares_of_classes_once() {
+        let inputs = Tensor::zeros([3, 2], DType::F64);
+        let batch = Batch { inputs, labels: Tensor::new([3], vec![1, 0, 5]).unwrap() };
+        let shares = batch.with_shares(2).unwrap();
+        assert_eq!(shares.labels, Tensor::new([3, 2], vec![0.0, 1.0, 1.0, 0.0, 0.0, 0.0]).unwrap());
+        assert_eq!(shares.clone().with_shares(2).unwrap(), shares);
+        let rows = Batch { inputs: Tensor::zeros([1, 2], DType::I32), labels: Tensor::zeros([1, 2], DType::I32) };
+        assert!(rows.with_shares(3).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A configuration made real: its data, its network, and how both meet a run on disk.
 
+use crate::augment::Augmentation;
 use crate::batch::Batch;
 use crate::config::{Config, Loss, NormMode, OptimizerKind, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
@@ -57,6 +58,8 @@ impl Experiment {
     fn on(config: Config, read: fn(&DataSpec, &LoadOptions) -> Result<Dataset>) -> Result<Experiment> {
         let options = LoadOptions {
             limit: config.data.limit,
+            balanced: config.data.balanced,
+            label_noise: config.data.label_noise,
             test_limit: config.data.test_limit,
             test_fraction: config.data.test_fraction,
             seed: config.seed,
@@ -66,6 +69,7 @@ impl Experiment {
         let dataset = read(&config.data.source.parse()?, &options)?;
         let precision = dtype(config.dtype);
         let network = network(&config, &dataset, precision)?;
+        Augmentation::new(&config.augment, &network, config.seed)?;
         let mut experiment = Experiment { config, dataset, network };
         experiment.choose_interval();
         Ok(experiment)
@@ -99,6 +103,14 @@ impl Experiment {
     /// The learning rate of each step.
     pub fn schedule(&self) -> Schedule {
         Schedule::of_config(&self.config, self.steps_per_epoch())
+    }
+
+    /// What the batches of training are put through.
+    ///
+    /// # Errors
+    /// When a transform makes no sense for such samples.
+    pub fn augmentation(&self) -> Result<Augmentation> {
+        Augmentation::new(&self.config.augment, &self.network, self.config.seed)
     }
 
     /// The numbers before the first step.
@@ -405,6 +417,13 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .detail("key", "data.normalize")
             .detail("expected", false)
             .hint("leave `data.normalize` out, or use `--set loss=squared`"));
+    }
+    if config.data.label_noise > 0.0 && model.targets() == Targets::Inputs {
+        return Err(Error::input(format!("model '{}' gives back its inputs and looks at no labels", config.model))
+            .detail("key", "data.label_noise")
+            .detail("expected", 0)
+            .detail("got", config.data.label_noise)
+            .hint("leave `data.label_noise` out"));
     }
     assemble::network(config, model, &dataset.image_shape, precision)
 }

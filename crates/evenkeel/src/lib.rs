@@ -18,7 +18,9 @@
 //!
 //! Where to start reading: [`models`] (what networks look like), `train::step` (how a step is built), [`curvature`].
 
+mod ahead;
 mod assemble;
+pub mod augment;
 mod batch;
 pub mod bench;
 pub mod claims;

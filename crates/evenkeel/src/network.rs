@@ -24,6 +24,7 @@ pub struct Network {
     parameters: Vec<ParameterInfo>,
     buffers: Vec<BufferInfo>,
     labels: (Shape, DType),
+    classes: Option<usize>,
     batch_statistics: bool,
     flops: u64,
     couples_samples: bool,
@@ -56,8 +57,8 @@ pub struct Trace<'g> {
     pub cx: Context<'g>,
     /// The inputs, `[N, ..]`.
     pub inputs: Var<'g>,
-    /// What the answer is compared with: classes, `[N]` or `[N, T]` where every position has one, or numbers in the shape of the answer;
-    /// the inputs where they are to be given back.
+    /// What the answer is compared with: classes, `[N]` or `[N, T]` where every position has one, or numbers in the shape of the answer
+    /// (shares of classes among them); the inputs where they are to be given back.
     pub labels: Var<'g>,
     /// What the network answers.
     pub logits: Var<'g>,
@@ -81,12 +82,14 @@ pub(crate) struct Tracing<'g> {
     pub(crate) adapting: Option<&'g Adapting>,
     /// What stands in the place of the parameters.
     pub(crate) values: Option<&'g [Var<'g>]>,
+    /// Whether labels are shares of classes in the place of classes.
+    pub(crate) shares: bool,
 }
 
 impl Tracing<'_> {
     /// Without noise.
     pub(crate) fn quiet(batch: usize, mode: NormMode) -> Self {
-        Tracing { batch, mode, noisy: false, perturbation: None, adapting: None, values: None }
+        Tracing { batch, mode, noisy: false, perturbation: None, adapting: None, values: None, shares: false }
     }
 }
 
@@ -177,6 +180,7 @@ impl Network {
             parameters: vec![],
             buffers: vec![],
             labels: (Shape::default(), DType::I32),
+            classes: None,
             batch_statistics: false,
             flops: 0,
             couples_samples: false,
@@ -234,9 +238,10 @@ impl Network {
             let parameters = trace.cx.parameters().into_iter().map(|(info, _)| info).collect();
             let buffers = trace.cx.buffers().into_iter().map(|(info, ..)| info).collect();
             let labels = (Shape::from(&trace.labels.shape()[1..]), trace.labels.dtype());
-            (parameters, buffers, labels, batch_statistics, flops, trace.cx.couples_samples())
+            let classes = (self.model.targets() == Targets::Classes).then(|| trace.logits.shape().last().copied());
+            (parameters, buffers, (labels, classes.flatten()), batch_statistics, flops, trace.cx.couples_samples())
         };
-        (self.parameters, self.buffers, self.labels) = (parameters, buffers, labels);
+        (self.parameters, self.buffers, (self.labels, self.classes)) = (parameters, buffers, labels);
         (self.batch_statistics, self.flops, self.couples_samples) = (batch_statistics, flops, couples_samples);
         Ok(())
     }
@@ -304,6 +309,11 @@ impl Network {
     /// One sample's labels: their shape and type.
     pub fn labels(&self) -> (&Shape, DType) {
         (&self.labels.0, self.labels.1)
+    }
+
+    /// How many classes it answers with; none where it is not about classes.
+    pub fn classes(&self) -> Option<usize> {
+        self.classes
     }
 
     /// One sample's shape.
@@ -383,7 +393,7 @@ impl Network {
 
     /// Traces the network. Inputs of the graph: `x`, `y`, `param/..`, `buffer/..`, `frozen/..`, and what the tracing asks for.
     pub(crate) fn trace<'g>(&'g self, graph: &'g Graph, how: Tracing<'g>) -> Result<Trace<'g>> {
-        let Tracing { batch, mode, noisy, perturbation, adapting, values } = how;
+        let Tracing { batch, mode, noisy, perturbation, adapting, values, shares } = how;
         let cx = Context::new(graph, self.dtype, NormSettings { mode, ..self.norm })
             .with_noise(noisy)
             .with_perturbation(perturbation)
@@ -404,8 +414,8 @@ impl Network {
                 .detail("got", answer));
         }
         let labels = match self.model.targets() {
-            Targets::Classes => graph.shared_input("y", &answer[..answer.len() - 1], DType::I32),
-            Targets::Numbers => graph.shared_input("y", answer, self.dtype),
+            Targets::Classes if !shares => graph.shared_input("y", &answer[..answer.len() - 1], DType::I32),
+            Targets::Classes | Targets::Numbers => graph.shared_input("y", &answer, self.dtype),
             Targets::Inputs => inputs,
         };
         let (losses, hits) = {
@@ -413,7 +423,12 @@ impl Network {
             let mean = |values: Var<'g>| values.mean(&(1..values.shape().len()).collect::<Vec<_>>());
             let of_labels = mean(losses(self.loss, logits, labels));
             let losses = cx.losses().into_iter().fold(of_labels, |losses, more| losses + more);
-            (losses, mean(hits(logits, labels)))
+            let hits = match self.model.targets() {
+                Targets::Classes => hits(logits, labels),
+                // There is nothing to be right about.
+                _ => graph.splat(0.0, &answer[..1], self.dtype),
+            };
+            (losses, mean(hits))
         };
         cx.check()?;
         Ok(Trace { cx, inputs, labels, logits, losses, hits, network: self })

@@ -35,16 +35,16 @@ pub trait Term {
 /// * [`Loss::Bernoulli`]: Σ ln(1 + eᶻ) − t z, each output a yes or no of its own with probability σ(z)
 ///
 /// With numbers, labels t `[N, ..]` in the shape of the answers, one a sample: the same two sums over all of a sample's
-/// numbers; there is no cross-entropy, see [`fits`].
+/// numbers. Cross-entropy takes them for shares of classes, as labels of mixed samples are: Σ t · ln Σ eᶻ − Σ t z over the last axis; of other
+/// numbers there is none, see [`fits`].
 pub fn losses<'g>(loss: Loss, answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
     let shape = answers.shape();
     let last = shape.len().saturating_sub(1);
-    if labels.dtype().is_float() {
-        let numbers: Vec<usize> = (1..shape.len()).collect();
-        return sums(loss, answers, labels, &numbers);
-    }
+    let in_shares = labels.dtype().is_float();
     match loss {
+        Loss::CrossEntropy if in_shares => labels.sum(&[last]) * answers.log_sum_exp() - answers_of(answers, labels),
         Loss::CrossEntropy => answers.log_sum_exp() - answers_of(answers, labels),
+        _ if in_shares => sums(loss, answers, labels, &(1..shape.len()).collect::<Vec<_>>()),
         _ => sums(loss, answers, one_hot(answers, labels).cast(answers.dtype()), &[last]),
     }
 }
@@ -56,9 +56,12 @@ fn one_hot<'g>(answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
     class.equal(labels.cast(answers.dtype()).reshape(rows))
 }
 
-/// The answer for each label's class.
+/// The answer for each label's class; with shares of classes, as much of each answer.
 pub(crate) fn answers_of<'g>(answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
     let last = answers.shape().len().saturating_sub(1);
+    if labels.dtype().is_float() {
+        return (labels * answers).sum(&[last]);
+    }
     one_hot(answers, labels).select(answers, answers.like(0.0)).sum(&[last])
 }
 
@@ -94,10 +97,12 @@ pub fn fits(loss: Loss, targets: Targets) -> Result<()> {
         .detail("got", loss))
 }
 
-/// 1 for each label whose logit is the largest of its row, else 0: `[..]`. With numbers nothing is a hit: 0 for each sample.
+/// 1 for each label whose logit is the largest of its row, else 0: `[..]`. With shares of classes, the share of the class with the largest logit.
 pub fn hits<'g>(answers: Var<'g>, labels: Var<'g>) -> Var<'g> {
-    if labels.dtype().is_float() {
-        return answers.graph().splat(0.0, &answers.shape()[..1.min(answers.shape().len())], answers.dtype());
+    let answered = answers.argmax();
+    if !labels.dtype().is_float() {
+        return answered.equal(labels).cast(answers.dtype());
     }
-    answers.argmax().equal(labels).cast(answers.dtype())
+    let last = answers.shape().len().saturating_sub(1);
+    one_hot(answers, answered).select(labels, labels.like(0.0)).sum(&[last])
 }

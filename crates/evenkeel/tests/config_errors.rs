@@ -88,7 +88,7 @@ fn a_key_like_no_other_comes_with_the_list_of_its_section() {
       --> run.toml:2:1
       2 | colour = 3
         | ^^^^^^ there is no such setting
-    hint: [data] has source, limit, test_limit, test_fraction, tokens, normalize
+    hint: [data] has source, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize
     "#);
 }
 
@@ -109,7 +109,7 @@ fn a_section_used_as_a_setting_leads_to_the_setting() {
       --> run.toml:1:1
       1 | data = "mnist:x"
         | ^^^^ did you mean 'data.source'?
-    hint: [data] has source, limit, test_limit, test_fraction, tokens, normalize
+    hint: [data] has source, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize
     "#);
 }
 
@@ -272,6 +272,7 @@ fn every_number_with_a_range_is_refused_just_outside_it() {
         ("batch_size", "0"),
         ("data.limit", "0"),
         ("data.test_limit", "0"),
+        ("data.label_noise", "1.1"),
         ("data.test_fraction", "0.0"),
         ("data.test_fraction", "1.0"),
         ("optimizer.learning_rate", "0"),

@@ -76,12 +76,23 @@ prop_compose! {
         // A source called "none" is as good a name as any other.
         source in prop_oneof![any::<String>(), Just("none".to_owned())],
         limit in prop::option::of(1..=usize::MAX),
+        (balanced, label_noise) in (any::<bool>(), 0.0..=1.0),
         test_limit in prop::option::of(1..=usize::MAX),
         test_fraction in 0.001..0.999,
         tokens in prop::option::of(1..=usize::MAX),
         normalize: bool,
     ) -> DataConfig {
-        DataConfig { source, limit, test_limit, test_fraction, tokens, normalize }
+        DataConfig { source, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize }
+    }
+}
+
+prop_compose! {
+    fn augment()(
+        (crop, padding, flip) in (any::<usize>(), choice(Padding::ALL), any::<bool>()),
+        cutout: usize,
+        mixup in prop_oneof![Just(0.0), positive()],
+    ) -> AugmentConfig {
+        AugmentConfig { crop, padding, flip, cutout, mixup }
     }
 }
 
@@ -200,7 +211,7 @@ prop_compose! {
 prop_compose! {
     fn config()(
         top_level in top_level(),
-        (data, init) in (data(), init()),
+        (data, augment, init) in (data(), augment(), init()),
         (optimizer, schedule, sharpness_aware) in training(),
         dropout in dropped(),
         noise_injection in noise(),
@@ -214,6 +225,7 @@ prop_compose! {
     ) -> Config {
         Config {
             data,
+            augment,
             init,
             optimizer,
             schedule,
@@ -300,12 +312,22 @@ fn the_defaults_are_written_in_a_fixed_order() {
     loss = "cross-entropy"
     epochs = 20
     batch_size = 64
+    label_smoothing = 0.0
     dtype = "f32"
 
     [data]
     source = "digits"
+    balanced = false
+    label_noise = 0.0
     test_fraction = 0.2
     normalize = true
+
+    [augment]
+    crop = 0
+    padding = "zero"
+    flip = false
+    cutout = 0
+    mixup = 0.0
 
     [init]
     method = "none"
@@ -339,6 +361,26 @@ fn the_defaults_are_written_in_a_fixed_order() {
     [sharpness_aware]
     rho = 0.0
     adaptive = false
+
+    [entropy_sgd]
+    variant = "reference"
+    steps = 20
+    inner_rate = 0.1
+    scope = 0.0001
+    scoping = 0.001
+    noise = 0.0001
+
+    [averaging]
+    name = "none"
+    decay = 0.999
+    start = 0
+
+    [weight_rescaling]
+    every = 0
+    of = "units"
+    length = 1.0
+    parameters = "*"
+    rescale_state = false
 
     [schedule]
     name = "cosine"

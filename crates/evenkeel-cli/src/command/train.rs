@@ -192,6 +192,7 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     for (work, columns) in plan.most_bytes.iter().zip(work_columns(plan.most_bytes.iter())) {
         text += &format!("  {columns}  {:>14}\n", bytes(work.bytes as usize));
     }
+    text += &format!("training samples: {}\n", plan.transforms.join(", "));
     text += &rates(&plan);
     output.text(&text)?;
     output.document(&json!(plan))?;

@@ -118,6 +118,27 @@ fn a_plan_says_what_training_takes_and_writes_nothing() {
 }
 
 #[test]
+fn a_plan_names_what_happens_to_the_training_samples() {
+    let place = Place::new();
+    let said = place.run("train --model mlp:16 --plan --set augment.crop=2 --set augment.mixup=0.2");
+    let wanted =
+        "training samples: a new order each epoch, crops within 2 pixels of zeros, mixed in pairs by Beta(0.2, 0.2)";
+    assert!(said.out.lines().any(|line| line == wanted), "{}", said.out);
+    assert_snapshot!(place.refused("train --model mlp:16 --plan --set augment.crop=8"), @r"
+    error: augment.crop is too large: an image would be padding alone
+      key       augment.crop
+      expected  at most 7
+      got       8
+    ");
+    assert_snapshot!(place.refused("train --model autoencoder --set augment.mixup=0.2"), @r"
+    error: augment.mixup is not for a network that gives back its inputs
+      key       augment.mixup
+      expected  labels to learn
+    hint: leave `augment.mixup` out, or choose another model
+    ");
+}
+
+#[test]
 fn a_memory_limit_is_kept_or_refused_with_the_least_that_can_be() {
     let place = Place::new();
     let deep = "train --model mlp:32-32-32-32-32-32-32-32 --batch-size 512 --plan";

@@ -89,7 +89,11 @@ impl Bench {
         let Compiled { timed: (runner, outputs), before, scalars } = compile(&network, &settings, &mut state)?;
         let compile_seconds = start.elapsed().as_secs_f64();
         check_memory(runner.peak_bytes() as u64, available(), "the program", "use a smaller `--batch-size`")?;
-        let batch = samples(&network, &settings, classes)?;
+        let mut batch = samples(&network, &settings, classes)?;
+        if settings.what == What::Step && config.augment.mixup > 0.0 {
+            // What mixes samples is no part of a step, but their labels are.
+            batch = batch.with_shares(classes)?;
+        }
         let direction = if settings.what.is_product() { directions(&network, &settings) } else { vec![] };
         let mut given = Given { batch, state, direction, kept: vec![], scalars };
         if let Some((mut runner, mut kept)) = before {

@@ -5,7 +5,7 @@ use crate::config::{
     Activation, Initialization, Loss, NoiseInjectionConfig, NoiseScaling, NoiseScheme, NormKind, NormMode,
 };
 use crate::curvature::Curvature;
-use crate::data::LoadOptions;
+use crate::data::{LoadOptions, other_class};
 use crate::models::{DiagonalNet, FactorizedLinear, GroupFactorNet, Mlp, SecondMoment};
 use crate::nn::{Model, NormSettings};
 use crate::optim::Sgd;
@@ -465,15 +465,12 @@ fn wrong_labels(setting: &Setting, seed: u64, scheme: NoiseScheme) -> Result<Tra
     let options =
         LoadOptions { limit: Some(200), test_fraction: 0.8, seed, normalize: false, ..LoadOptions::default() };
     let digits = setting.dataset("digits", &options)?;
-    let mut train = Batch::of(&digits, &digits.train, DType::F32)?;
-    let test = Batch::of(&digits, &digits.test, DType::F32)?;
     let mut random = Key::new(seed, "claims/09/labels", 0).random();
-    let flip = |label: &i32| {
-        let other = 1 + random.below(9) as i32;
-        if random.uniform_f64() < WRONG { (label + other) % 10 } else { *label }
-    };
-    let labels: Vec<i32> = train.labels.as_slice().unwrap_or_default().iter().map(flip).collect();
-    train.labels = Tensor::new([labels.len()], labels).ok_or_else(|| Error::input("a label a sample"))?;
+    let train = Batch::of(&digits, &digits.train, DType::F32)?.relabelled(|_, label| {
+        let other = other_class(label, 10, &mut random);
+        if random.uniform_f64() < WRONG { other } else { label }
+    })?;
+    let test = Batch::of(&digits, &digits.test, DType::F32)?;
     let model = Mlp { widths: vec![512], norm: NormKind::None, activation: Some(Activation::Relu), classes: 10 };
     let network = Network::new(model, &digits.image_shape)?;
     let how = noise(scheme, 0.4, NoiseScaling::PerGroup);

@@ -281,6 +281,14 @@ choices! {
         Sign = "sign",
     }
 
+    /// What surrounds an image that is cropped.
+    Padding "padding" {
+        /// Zeros: the mean of each channel where inputs are normalized, black where they are not.
+        Zero = "zero",
+        /// The image itself, reflected at its border pixels.
+        Reflect = "reflect",
+    }
+
     /// How samples share what dropout drops.
     DropoutMasks "dropout mask" {
         /// Each sample has a mask of its own.

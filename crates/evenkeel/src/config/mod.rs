@@ -39,8 +39,8 @@ mod write;
 
 pub use choice::{
     Activation, AveragingKind, BatchLaw, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod, LookAhead,
-    Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Precision,
-    RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
+    Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Padding,
+    Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
 };
 pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;
@@ -50,9 +50,9 @@ pub use resolve::Override;
 pub use setting::Kind;
 pub use size::Size;
 pub use table::{
-    AveragingConfig, BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig, DropoutConfig,
-    EntropySgdConfig, FlatnessConfig, GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS, Key, L2Config,
-    MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig, SharpnessAwareConfig, SpectralConfig,
-    WeightRescalingConfig,
+    AugmentConfig, AveragingConfig, BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig,
+    DropoutConfig, EntropySgdConfig, FlatnessConfig, GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS,
+    Key, L2Config, MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig, SharpnessAwareConfig,
+    SpectralConfig, WeightRescalingConfig,
 };
 pub use write::reference;

@@ -184,6 +184,10 @@ settings! {
         source: String = String::from("digits");
         /// Use only the first so many training samples.
         limit: Option<usize> = None, [at least 1];
+        /// Use as many training samples of each class, within one, the first of each: data.limit of them, or as many of each as the rarest class has.
+        balanced: bool = false;
+        /// Share of the training labels that are given to other classes, once, by the seed.
+        label_noise: f64 = 0.0, [at least 0 and at most 1];
         /// Use only the first so many test samples.
         test_limit: Option<usize> = None, [at least 1];
         /// Share of the samples held back to test on, where the source has no test set of its own.
@@ -192,6 +196,20 @@ settings! {
         tokens: Option<usize> = None, [at least 1];
         /// Bring the inputs to mean 0 and standard deviation 1, by the training samples. Left out for autoencoder and vae: false.
         normalize: bool = true;
+    }
+
+    /// What the batches of training are put through. Tests and measurements have the samples as they are.
+    augment: AugmentConfig {
+        /// Pixels that are added to each side of an image before a part of its size is cut out of it at random; 0: none.
+        crop: usize = 0;
+        /// crop: what is added, zero (the mean of each channel where inputs are normalized) or reflect.
+        padding: Padding = Padding::Zero;
+        /// Whether half of the images are mirrored, left to right.
+        flip: bool = false;
+        /// Side of a square of zeros, in pixels, put on each image at random; 0: none.
+        cutout: usize = 0;
+        /// Each step mixes its samples and their labels with those of a partner, by a share drawn from Beta(mixup, mixup); 0: not. 0.2 is usual.
+        mixup: f64 = 0.0, [at least 0];
     }
 
     /// What adapts the drawn weights to the data before the first step.

@@ -14,10 +14,12 @@
 //! Pixels stay bytes until a batch is made of them.
 //!
 //! Where to start reading: `spec` (names), `split` (what a sample is), then one reader a format: `idx`, `cifar`, `digits`, `text`.
+//! `order` is what a seed shuffles, `labels` what is chosen by class or made wrong.
 
 mod cifar;
 mod digits;
 mod idx;
+mod labels;
 mod order;
 mod source;
 mod spec;
@@ -26,6 +28,8 @@ mod text;
 
 use serde::Serialize;
 
+pub use labels::{add_label_noise, other_class};
+pub(crate) use order::permutation;
 pub use order::{Batches, epoch_order};
 pub use spec::{DataInfo, DataSpec, catalogue};
 pub use split::{Normalization, Real, Split};
@@ -45,11 +49,15 @@ const CIFAR10_CLASSES: [&str; 10] =
 pub struct LoadOptions {
     /// Take the first so many training samples; all of them when `None`.
     pub limit: Option<usize>,
+    /// Take as many training samples of each class, within one: the first of each. Without a limit, as many as the rarest class has.
+    pub balanced: bool,
+    /// The share of the training labels that are given to other classes, drawn by the seed ([`add_label_noise`]).
+    pub label_noise: f64,
     /// Take the first so many test samples; all of them when `None`.
     pub test_limit: Option<usize>,
     /// The part for the test of data without an official test part: drawn from `digits`, the end of a text; others do not look at it.
     pub test_fraction: f64,
-    /// Draws that part.
+    /// Draws that part, and wrong labels.
     pub seed: u64,
     /// Characters in a sample of a text.
     pub tokens: usize,
@@ -58,9 +66,18 @@ pub struct LoadOptions {
 }
 
 impl Default for LoadOptions {
-    /// Everything, a fifth for the test, seed 0, 64 characters, normalized.
+    /// Everything with its own labels, a fifth for the test, seed 0, 64 characters, normalized.
     fn default() -> Self {
-        LoadOptions { limit: None, test_limit: None, test_fraction: 0.2, seed: 0, tokens: 64, normalize: true }
+        LoadOptions {
+            limit: None,
+            balanced: false,
+            label_noise: 0.0,
+            test_limit: None,
+            test_fraction: 0.2,
+            seed: 0,
+            tokens: 64,
+            normalize: true,
+        }
     }
 }
 
@@ -89,7 +106,7 @@ pub struct Dataset {
 ///
 /// # Errors
 /// When a file is missing, damaged, too short, too long or holds a value out of range, and when `options` asks for no samples or
-/// for more than there are.
+/// for more than there are, or for what such data does not have.
 pub fn load(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
     let owned = |names: [&str; 10]| names.map(str::to_owned).to_vec();
     let idx = |folder, names: [&str; 10]| -> Result<(Split, Split, Vec<String>)> {
@@ -105,7 +122,11 @@ pub fn load(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
         }
         DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
         DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
-        DataSpec::Cifar10(folder) => cifar::load(folder, options.limit, options.test_limit)?,
+        DataSpec::Cifar10(folder) => {
+            // Which samples balance the classes is known when all are there.
+            let first = options.limit.filter(|_| !options.balanced);
+            cifar::load(folder, first, options.test_limit)?
+        }
         DataSpec::Text(path) => text::load(path, options.tokens, options.test_fraction)?,
     };
     let mut dataset = together(spec, options, parts)?;
@@ -117,7 +138,7 @@ pub fn load(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
 
 /// A data set without its samples, from names, sizes and headers alone: how many there are and how large they are is known, but
 /// [`Split::batch`] has none to give, and the normalization changes nothing. Cost: milliseconds, whatever the size of the images; a text
-/// is read, since its characters are what there is to know.
+/// is read, since its characters are what there is to know, and so are samples whose classes are to be balanced.
 ///
 /// # Errors
 /// As [`load`], as far as that can be seen from so little.
@@ -128,6 +149,7 @@ pub fn survey(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
     };
     check_limits(options)?;
     let parts = match spec {
+        _ if options.balanced => return load(spec, options),
         DataSpec::Digits | DataSpec::Text(_) => return load(spec, options),
         DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
         DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
@@ -166,7 +188,12 @@ fn together(
             .detail("test", kind(&test))
             .hint("take all files from the same source"));
     }
-    limit("limit", options.limit, &mut train)?;
+    if options.balanced {
+        labels::balance(&mut train, &class_names, options.limit)?;
+    } else {
+        limit("limit", options.limit, &mut train)?;
+    }
+    labels::spoil(&mut train, &class_names, options.label_noise, options.seed)?;
     limit("test_limit", options.test_limit, &mut test)?;
     let image_shape = train.image_shape();
     let normalization = Normalization::identity(image_shape.get(2).copied().unwrap_or(0));

@@ -44,7 +44,7 @@ impl Batches {
 }
 
 /// A uniformly drawn permutation of 0 .. len, by Fisher–Yates from the end.
-pub(super) fn permutation(key: Key, len: usize) -> Vec<u32> {
+pub(crate) fn permutation(key: Key, len: usize) -> Vec<u32> {
     let len = u32::try_from(len).unwrap_or(u32::MAX);
     let mut order: Vec<u32> = (0..len).collect();
     let mut random = key.random();

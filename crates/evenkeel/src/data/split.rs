@@ -47,6 +47,22 @@ impl Pixels {
             Pixels::Unread { len: all, .. } => *all = len.min(*all),
         }
     }
+
+    /// Keeps the images at ascending `places`, of `image` pixels each.
+    fn keep(&mut self, places: &[u32], image: usize) {
+        fn move_up<T: Copy>(values: &mut [T], places: &[u32], image: usize) {
+            for (to, &from) in places.iter().enumerate() {
+                let from = from as usize * image;
+                values.copy_within(from..from + image, to * image);
+            }
+        }
+        match self {
+            Pixels::Bytes(values) => move_up(values, places, image),
+            Pixels::Floats(values) => move_up(values, places, image),
+            Pixels::Text(_) | Pixels::Unread { .. } => {}
+        }
+        self.truncate(places.len() * image);
+    }
 }
 
 /// Mean and standard deviation of each channel, in units of the scaled pixels; a batch holds (pixel − mean) / std.
@@ -212,6 +228,10 @@ impl Split {
         &self.labels
     }
 
+    pub(super) fn labels_mut(&mut self) -> &mut [i32] {
+        &mut self.labels
+    }
+
     /// Height, width and channels of an image, or the number of characters in a sample of a text.
     pub fn image_shape(&self) -> Vec<usize> {
         self.image_shape.clone()
@@ -364,6 +384,12 @@ impl Split {
         self.pixels.size() == size_of::<u8>()
     }
 
+    /// Keeps the images at these places, which are there and ascend.
+    pub(super) fn keep(&mut self, places: &[u32]) {
+        self.pixels.keep(places, self.image_len());
+        self.labels = places.iter().filter_map(|&place| self.labels.get(place as usize).copied()).collect();
+    }
+
     /// Keeps the first `len` samples.
     pub(super) fn truncate(&mut self, len: usize) {
         if len < self.len() {
@@ -467,6 +493,13 @@ mod tests {
         let error =
             split.batch(&[0], &Normalization::identity(2), &mut [0.0_f32; 4], &mut [0]).unwrap_err().to_string();
         assert!(error.contains("were not read"), "{error}");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_split_stays_together() {
+        let mut split = Split::new(Pixels::Bytes((0..8).collect()), vec![5, 6, 7, 8], [1, 1, 2], 1.0).unwrap();
+        split.keep(&[1, 3]);
+        assert_eq!(split, Split::new(Pixels::Bytes(vec![2, 3, 6, 7]), vec![6, 8], [1, 1, 2], 1.0).unwrap());
     }
 
     #[test]

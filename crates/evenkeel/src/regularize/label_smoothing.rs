@@ -1,6 +1,7 @@
 //! Labels that are not quite certain.
 
 use crate::network::Trace;
+use crate::nn::Targets;
 use crate::objective::{Term, answers_of};
 use crate::{Error, Result};
 use evenkeel_graph::Var;
@@ -20,7 +21,7 @@ pub struct LabelSmoothing {
 impl Term for LabelSmoothing {
     fn apply<'g>(&self, trace: &Trace<'g>, objective: Var<'g>) -> Result<Var<'g>> {
         let (answers, labels) = (trace.logits, trace.labels);
-        if labels.dtype().is_float() {
+        if trace.network().targets() != Targets::Classes {
             return Err(Error::input("label smoothing is for classes, and the network is compared with numbers")
                 .detail("key", "label_smoothing")
                 .detail("expected", 0)

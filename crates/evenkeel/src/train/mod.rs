@@ -9,6 +9,7 @@ mod progress;
 mod session;
 mod start;
 mod step;
+mod supply;
 
 pub use evaluate::{Evaluation, Evaluator};
 pub use memory::check_state;

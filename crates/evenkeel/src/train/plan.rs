@@ -3,6 +3,8 @@
 use super::evaluate::Evaluator;
 use super::memory;
 use super::step::{Trainer, TrainerOptions};
+use super::supply::batches_ahead;
+use crate::augment::transforms;
 use crate::config::Size;
 use crate::experiment::Experiment;
 use crate::network::Network;
@@ -36,7 +38,7 @@ pub struct TrainingPlan {
     pub activation_bytes: usize,
     /// The same of an evaluation.
     pub evaluation_bytes: usize,
-    /// Bytes of one batch, of a step or of an evaluation.
+    /// Bytes of one batch, of a step or of an evaluation, and of the next one where a thread makes it meanwhile.
     pub batch_bytes: usize,
     /// Bytes that it takes to read a checkpoint, in the place of the first state: its largest tensor once more. To write one takes none.
     pub checkpoint_bytes: usize,
@@ -54,6 +56,8 @@ pub struct TrainingPlan {
     pub most_bytes: Vec<Work>,
     /// The five parts of a step that compute most, the dearest first.
     pub most_flops: Vec<Work>,
+    /// What happens to the training samples before a step sees them, in words and in order.
+    pub transforms: Vec<String>,
     /// Steps of the run.
     pub steps: u64,
     /// The learning rate over the run: at the first step, at the last, and evenly between.
@@ -88,7 +92,8 @@ impl TrainingPlan {
         let buffer_bytes = network.buffer_bytes();
         let optimizer_bytes = trainer.optimizer_bytes();
         let data_bytes = dataset.train.bytes() + dataset.test.bytes();
-        let batch_bytes = experiment.config.batch_size.max(evaluator.batch()) * sample_bytes(experiment);
+        let batch_bytes =
+            experiment.config.batch_size.max(evaluator.batch()) * sample_bytes(experiment) + waiting_bytes(experiment);
         let (activation_bytes, evaluation_bytes) = (trainer.arena_bytes(), evaluator.arena_bytes());
         let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
@@ -111,6 +116,7 @@ impl TrainingPlan {
             again_flops: trainer.again_flops(),
             most_bytes: dearest(&steps, |step| step.bytes),
             most_flops: dearest(&steps, |step| step.flops),
+            transforms: transforms(&experiment.config),
             steps: all,
             learning_rates: rates(experiment, all),
         }
@@ -170,7 +176,7 @@ fn within_limit(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)>
     while bytes(&evaluator) > limit / EVALUATION_SHARE && evaluator.batch() > 1 {
         evaluator = Evaluator::with_batch(network, evaluator.batch() / 2)?;
     }
-    let data = experiment.dataset.train.bytes() + experiment.dataset.test.bytes();
+    let data = experiment.dataset.train.bytes() + experiment.dataset.test.bytes() + waiting_bytes(experiment);
     let beside = |evaluator: &Evaluator<'_>| {
         let taken = data + checkpoint_bytes(network) + bytes(evaluator);
         trainer(Some(MemoryLimit { bytes: limit, taken }))
@@ -187,8 +193,16 @@ fn within_limit(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)>
 fn sample_bytes(experiment: &Experiment) -> usize {
     let (network, values) = (&experiment.network, experiment.dataset.train.image_len());
     let input = network.input_dtype();
-    let labels = network.labels().0.elements().min(values);
-    values * input.bytes() + labels * size_of::<i32>()
+    let labels = match network.classes() {
+        Some(classes) if experiment.config.augment.mixup > 0.0 => classes * network.dtype().bytes(),
+        _ => network.labels().0.elements().min(values) * size_of::<i32>(),
+    };
+    values * input.bytes() + labels
+}
+
+/// Batches that are made while another one is in the step.
+fn waiting_bytes(experiment: &Experiment) -> usize {
+    batches_ahead(experiment) * experiment.config.batch_size * sample_bytes(experiment)
 }
 
 /// Up to [`RATES`] rates of a run of `steps`.

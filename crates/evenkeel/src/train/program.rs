@@ -40,7 +40,13 @@ pub(super) fn program(
         &at.get_or_init(iterates)[..]
     });
     let perturbation = how.perturbation.as_deref();
-    let tracing = Tracing { noisy: true, perturbation, values: iterates, ..Tracing::quiet(batch, NormMode::Batch) };
+    let tracing = Tracing {
+        noisy: true,
+        perturbation,
+        values: iterates,
+        shares: how.shares,
+        ..Tracing::quiet(batch, NormMode::Batch)
+    };
     let traced = network.trace(&graph, tracing)?;
     let loss = traced.losses.mean_all();
     let is_due = |term: usize| due.get(term).is_none_or(|due| *due);

@@ -5,6 +5,8 @@ use super::fresh::Fresh;
 use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
+use super::supply::{Supply, batches_ahead};
+use crate::ahead::Ahead;
 use crate::batch::Batch;
 use crate::config::{Config, InitMethod, NormMode};
 use crate::data::Batches;
@@ -21,6 +23,7 @@ use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 /// Batches at most that running statistics are taken anew from: their mean is then as good as it needs to be.
@@ -276,7 +279,6 @@ impl<'e> Session<'e> {
     }
 
     fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
-        let dataset = &self.experiment.dataset;
         observer.event(&Event::Started {
             run: self.run.dir().to_path_buf(),
             step: self.progress.step,
@@ -298,13 +300,23 @@ impl<'e> Session<'e> {
             self.measure(observer)?;
         }
         self.fresh = None;
-        let mut batches = Batches::new(self.config().seed, dataset.train.len(), self.config().batch_size);
+        let supply = Supply::of(self.experiment)?;
+        thread::scope(|scope| {
+            let mut supply = supply;
+            let steps = self.progress.step..self.steps;
+            let on_a_thread = batches_ahead(self.experiment) > 0;
+            let mut batches = Ahead::new(scope, steps, move |step| supply.batch(step), on_a_thread);
+            self.take_steps(observer, || batches.next())
+        })?;
+        self.finish(observer)
+    }
+
+    fn take_steps(&mut self, observer: &mut dyn Observer, mut next: impl FnMut() -> Result<Batch>) -> Result<()> {
         while self.progress.step < self.steps {
             if observer.interrupted() {
                 return Err(self.interrupt()?);
             }
-            let indices = batches.indices(self.progress.step);
-            let batch = Batch::some_of(dataset, &dataset.train, indices, self.experiment.network.dtype())?;
+            let batch = next()?;
             let rate = self.schedule.rate(self.progress.step);
             let result = self.trainer.step(&batch, rate)?;
             if !result.is_finite() {
@@ -334,7 +346,7 @@ impl<'e> Session<'e> {
                 self.save()?;
             }
         }
-        self.finish(observer)
+        Ok(())
     }
 
     /// Whether a measurement is due on the way; the one at the end is [`Session::finish`]'s.

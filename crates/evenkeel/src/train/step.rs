@@ -42,6 +42,8 @@ pub struct TrainerOptions {
     pub clip: Option<f64>,
     /// Samples whose gradient is taken at once, a part of the batch; without a number all of it. See [`Trainer::step`].
     pub micro_batch: Option<usize>,
+    /// Whether labels are shares of classes ([`Batch::with_shares`]) in the place of classes.
+    pub shares: bool,
     /// What a step may take with its state and its batch: what does not fit is computed again in the backward pass, which may change
     /// the last bits of sums.
     pub(crate) memory_limit: Option<MemoryLimit>,
@@ -56,6 +58,7 @@ impl TrainerOptions {
             sharpness_aware: None,
             clip: None,
             micro_batch: None,
+            shares: false,
             memory_limit: None,
         }
     }
@@ -70,6 +73,12 @@ impl TrainerOptions {
     #[must_use]
     pub fn sharpness_aware(self, how: SharpnessAware) -> Self {
         TrainerOptions { sharpness_aware: Some(how), ..self }
+    }
+
+    /// The same for labels that are shares of classes, as those of mixed samples.
+    #[must_use]
+    pub fn with_shares(self) -> Self {
+        TrainerOptions { shares: true, ..self }
     }
 
     /// The same with gradients of at most this Euclidean norm, see [`TrainerOptions::clip`].
@@ -162,6 +171,7 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
+        self.check_labels(batch)?;
         let place = self.program_of(self.network.due(self.noise.step))?;
         // Whatever happens in one part, a step that fails leaves everything as it was.
         let before = (self.parts > 1).then(|| self.buffers().to_vec());
@@ -216,6 +226,21 @@ impl<'n> Trainer<'n> {
         let size = (self.batch / self.parts) as u32;
         let indices: Vec<u32> = (part as u32 * size..(part as u32 + 1) * size).collect();
         batch.take(&indices).map(Cow::Owned)
+    }
+
+    /// Refuses classes where shares of them are learned, and the other way about.
+    fn check_labels(&self, batch: &Batch) -> Result<()> {
+        if self.network.classes().is_none() || batch.labels.dtype().is_float() == self.how.shares {
+            return Ok(());
+        }
+        let (expected, hint) = match self.how.shares {
+            true => ("shares of classes", "`Batch::with_shares` makes them of classes"),
+            false => ("classes", "`TrainerOptions::with_shares` is for labels that are shares of classes"),
+        };
+        Err(Error::input("the labels of a batch are not what the trainer learns")
+            .detail("expected", expected)
+            .detail("got", format!("{} {}", batch.labels.dtype(), batch.labels.shape()))
+            .hint(hint))
     }
 
     /// The place of the program with these terms; compiled when it is first asked for.

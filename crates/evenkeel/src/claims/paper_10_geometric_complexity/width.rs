@@ -2,19 +2,19 @@
 
 use super::meter;
 use super::recipe::{by_setting, means, other};
+use crate::Result;
 use crate::batch::Batch;
 use crate::claims::setup::by_seed;
 use crate::claims::{Check, Figure, Findings, Setting, statistics};
 use crate::config::{Activation, Initialization, NormKind, NormMode};
-use crate::data::LoadOptions;
+use crate::data::{LoadOptions, other_class};
 use crate::models::Mlp;
 use crate::network::Network;
 use crate::optim::Sgd;
 use crate::study::{Fit, evaluate, fit};
 use crate::train::Trainer;
-use crate::{Error, Result};
+use evenkeel_graph::DType;
 use evenkeel_graph::random::Key;
-use evenkeel_graph::{DType, Tensor};
 use std::ops::ControlFlow;
 
 const WIDTHS: [f64; 14] = [4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0, 512.0];
@@ -99,12 +99,5 @@ fn one(setting: &Setting, seed: u64, width: usize) -> Result<Trained> {
 /// The first labels become those of other classes: the order of the samples is random already.
 fn wrong_labels(samples: Batch, seed: u64) -> Result<Batch> {
     let mut random = Key::new(seed, "claims/labels", 0).random();
-    let labels = samples.labels.as_slice::<i32>().unwrap_or_default().iter().enumerate();
-    let labels = labels.map(|(place, &label)| match place < WRONG {
-        true => (label + 1 + random.below(CLASSES as u64 - 1) as i32) % CLASSES as i32,
-        false => label,
-    });
-    let labels = Tensor::new([samples.len()], labels.collect::<Vec<i32>>())
-        .ok_or_else(|| Error::input("there is a label for each sample"))?;
-    Ok(Batch { labels, ..samples })
+    samples.relabelled(|place, label| if place < WRONG { other_class(label, CLASSES, &mut random) } else { label })
 }
