@@ -152,8 +152,8 @@ pub(crate) struct GeometricComplexity {
     /// The first N training samples [default: the run's measure.samples]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) samples: Option<String>,
-    /// The checkpoint of this step [default: the newest]
-    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    /// The checkpoint of this step, or best for that of the best epoch [default: the newest]
+    #[arg(long, value_name = "STEP|best", allow_hyphen_values = true)]
     pub(crate) step: Option<String>,
     /// Compute in f32 or f64 [default: the run's dtype]
     #[arg(long, value_name = "TYPE")]
@@ -169,8 +169,8 @@ pub(crate) struct LayerProbe {
     /// The first N training samples, as one batch [default: the run's measure.samples]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) samples: Option<String>,
-    /// The checkpoint of this step [default: the newest]
-    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    /// The checkpoint of this step, or best for that of the best epoch [default: the newest]
+    #[arg(long, value_name = "STEP|best", allow_hyphen_values = true)]
     pub(crate) step: Option<String>,
     /// Compute in f32 or f64 [default: the run's dtype]
     #[arg(long, value_name = "TYPE")]
@@ -188,8 +188,8 @@ pub(crate) struct Hessian {
     /// The first N training samples [default: the run's measure.samples]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) samples: Option<String>,
-    /// The checkpoint of this step [default: the newest]
-    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    /// The checkpoint of this step, or best for that of the best epoch [default: the newest]
+    #[arg(long, value_name = "STEP|best", allow_hyphen_values = true)]
     pub(crate) step: Option<String>,
     /// Relative residual below which an eigenvalue counts as found [default: the run's measure.tolerance]
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
@@ -247,8 +247,8 @@ pub(crate) struct Export {
     /// Statistics of normalization layers: batch or running
     #[arg(long, value_name = "MODE", default_value = "batch")]
     pub(crate) norm_mode: String,
-    /// The checkpoint of this step [default: the newest]
-    #[arg(long, value_name = "STEP", allow_hyphen_values = true)]
+    /// The checkpoint of this step, or best for that of the best epoch [default: the newest]
+    #[arg(long, value_name = "STEP|best", allow_hyphen_values = true)]
     pub(crate) step: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::augment::Augmentation;
 use crate::batch::Batch;
-use crate::config::{Config, Loss, NormMode, OptimizerKind, Precision, Size};
+use crate::config::{BestBy, Config, Loss, NormMode, OptimizerKind, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
@@ -72,7 +72,24 @@ impl Experiment {
         Augmentation::new(&config.augment, &network, config.seed)?;
         let mut experiment = Experiment { config, dataset, network };
         experiment.choose_interval();
+        experiment.choose_best()?;
         Ok(experiment)
+    }
+
+    /// What the best epoch is known by: where the configuration leaves it open, the accuracy where there are classes, else the loss.
+    fn choose_best(&mut self) -> Result<()> {
+        let has_classes = self.network.targets() == Targets::Classes;
+        let best = &mut self.config.checkpoint.best;
+        if *best == BestBy::Auto {
+            *best = if has_classes { BestBy::TestAccuracy } else { BestBy::TestLoss };
+        }
+        if best.is_accuracy() && !has_classes {
+            return Err(Error::input(format!("the best epoch cannot be known by {best}: there are no classes"))
+                .detail("key", "checkpoint.best")
+                .detail("expected", "auto, test_loss, train_loss or none")
+                .detail("got", best));
+        }
+        Ok(())
     }
 
     /// Where the configuration leaves it open: ten measurements over the run when each takes seconds, else none; none either

@@ -209,6 +209,17 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn checkpoints()(
+        every_epochs in 1..=usize::MAX,
+        every_steps in prop::option::of(1..=usize::MAX),
+        keep in 1..=usize::MAX,
+        best in choice(BestBy::ALL),
+    ) -> CheckpointConfig {
+        CheckpointConfig { every_epochs, every_steps, keep, best }
+    }
+}
+
+prop_compose! {
     fn config()(
         top_level in top_level(),
         (data, augment, init) in (data(), augment(), init()),
@@ -220,8 +231,7 @@ prop_compose! {
         cumulative: bool,
         ghost in prop::option::of(2..=usize::MAX),
         measure in measuring(),
-        every_epochs in 1..=usize::MAX,
-        keep in 1..=usize::MAX,
+        checkpoint in checkpoints(),
     ) -> Config {
         Config {
             data,
@@ -234,7 +244,7 @@ prop_compose! {
             noise_injection,
             batch_norm: BatchNormConfig { momentum, epsilon, cumulative, ghost },
             measure,
-            checkpoint: CheckpointConfig { every_epochs, keep },
+            checkpoint,
             ..top_level
         }
     }
@@ -450,6 +460,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
     [checkpoint]
     every_epochs = 1
     keep = 3
+    best = "auto"
     "#);
 }
 

@@ -260,6 +260,10 @@ fn summary(outcome: &Outcome, config: &Config) -> String {
     if !outcome.test_accuracy.is_nan() {
         text += &format!("test accuracy  {:.4}\n", outcome.test_accuracy);
     }
+    if let Some(best) = outcome.best {
+        let name = best.metric.replace('_', " ");
+        text += &format!("best           {}  ({name} at step {}, kept)\n", number(best.value), grouped(best.step));
+    }
     if let Some(lambda) = outcome.lambda_max {
         text += &format!("lambda_max     {}  (norm mode {})\n", number(lambda), config.measure.norm_mode.word());
     }
@@ -363,8 +367,9 @@ impl Observer for Watcher<'_> {
             Event::NotMeasured { step, why } => {
                 self.line(&format!("step {step}  lambda_max not measured: {}", why.what()))
             }
-            Event::PassedOver(broken) => {
-                self.bar.suspend(|| self.output.warning(&format!("{}, an older one is taken", broken.what())));
+            Event::PassedOver { broken, instead } => {
+                self.bar.suspend(|| self.output.warning(&broken.to_string()));
+                self.line(&format!("using the checkpoint of step {instead} instead"));
             }
         }
     }

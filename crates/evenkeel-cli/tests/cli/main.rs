@@ -5,6 +5,8 @@
 mod bench;
 mod commands;
 mod data;
+#[cfg(unix)]
+mod disk;
 mod failures;
 mod init;
 mod reproduce;

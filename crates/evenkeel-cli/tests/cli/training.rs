@@ -15,6 +15,7 @@ fn training_prints_its_results_on_stdout_and_its_course_on_stderr() {
     train loss     #
     test loss      #
     test accuracy  #
+    best           #  (test accuracy at step 44, kept)
     lambda_max     #  (norm mode batch)
     ");
     assert_snapshot!(steady(&said.err), @r"

@@ -306,4 +306,20 @@ choices! {
         /// Those before the last layer.
         Last = "last",
     }
+
+    /// Which number of an epoch says that it is the best one so far.
+    BestBy "number to judge by" {
+        /// The accuracy over the test samples where there are classes, else the loss.
+        Auto = "auto",
+        /// The largest accuracy over the test samples.
+        TestAccuracy = "test_accuracy",
+        /// The smallest loss over the test samples.
+        TestLoss = "test_loss",
+        /// The largest mean accuracy of the epoch's steps.
+        TrainAccuracy = "train_accuracy",
+        /// The smallest mean loss of the epoch's steps.
+        TrainLoss = "train_loss",
+        /// None does: no epoch is the best.
+        None = "none",
+    }
 }

@@ -38,9 +38,9 @@ mod table;
 mod write;
 
 pub use choice::{
-    Activation, AveragingKind, BatchLaw, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod, LookAhead,
-    Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Padding,
-    Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
+    Activation, AveragingKind, BatchLaw, BestBy, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod,
+    LookAhead, Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap,
+    Padding, Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
 };
 pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;

@@ -474,7 +474,11 @@ settings! {
     checkpoint: CheckpointConfig {
         /// Epochs from one checkpoint to the next.
         every_epochs: usize = 1, [at least 1];
+        /// Steps from one checkpoint to the next, beside those at the end of epochs; left out: none in between.
+        every_steps: Option<usize> = None, [at least 1];
         /// How many of the newest checkpoints are kept.
         keep: usize = 3, [at least 1];
+        /// What the best epoch is known by, whose checkpoint is kept beside the newest: auto (test_accuracy where there are classes, else test_loss), test_accuracy, test_loss, train_accuracy, train_loss or none.
+        best: BestBy = BestBy::Auto;
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::Result;
 use crate::init::{InitMeasurement, PROBE};
 use crate::store::{Content, HessianMeasurement, LayerMeasurement, Metrics, Run};
+use crate::train::{Best, best_checkpoint};
 
 /// Everything the page is made from.
 pub(super) struct Facts {
@@ -34,6 +35,8 @@ pub(super) struct Facts {
     pub(super) test_loss: Option<f64>,
     pub(super) train_accuracy: Option<f64>,
     pub(super) test_accuracy: Option<f64>,
+    /// The checkpoint of the best epoch.
+    pub(super) best: Option<Best>,
     /// The step of the first record with a loss or a gradient that is no finite number.
     pub(super) diverged_at: Option<u64>,
     /// The unit of the loss: nats, where it is the logarithm of a probability.
@@ -101,8 +104,12 @@ impl Facts {
             .filter(|momentum| momentum.is_finite() && *momentum > 0.0)
             .unwrap_or(0.0);
         let optimizer = optimizer(&table);
+        let best_by = table.get("checkpoint").and_then(|table| table.get("best")?.as_str()?.parse().ok());
+        // A report is worth having where the checkpoints cannot be listed.
+        let best = best_by.and_then(|by| best_checkpoint(run, &metrics, by).ok().flatten());
         let momentum = if rescales(optimizer.as_deref()) { 0.0 } else { momentum };
         Ok(Facts {
+            best,
             optimizer,
             nats: if table.get("loss").and_then(toml::Value::as_str) == Some("squared") { "" } else { "nats" },
             lambda_max: finite(&summary, "lambda_max"),

@@ -106,10 +106,13 @@ fn generalisation(facts: &Facts) -> Option<String> {
         )),
         _ => None,
     };
-    match (gap, risen) {
-        (Some(gap), Some(risen)) => Some(format!("{gap} {risen}")),
-        (gap, risen) => gap.or(risen),
-    }
+    let best = facts.best.map(|best| {
+        let value = if best.metric.ends_with("accuracy") { percent(best.value) } else { significant(best.value, 3) };
+        let name = best.metric.replace('_', " ");
+        format!("The best epoch by {name} ({value}) ended at step {}; its checkpoint is kept.", integer(best.step))
+    });
+    let sentences: Vec<String> = [gap, risen, best].into_iter().flatten().collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 fn sharpness(facts: &Facts) -> Option<String> {

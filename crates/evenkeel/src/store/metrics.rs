@@ -3,13 +3,13 @@
 //! A record is one line `{"step":400,"epoch":0.8,"values":{"loss":0.31}}` and reaches the file in one write. A record
 //! counts once its line break is there. Numbers that JSON does not know are the strings `"NaN"`, `"inf"` and `"-inf"`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind as IoKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{files, number};
+use super::{disk, files, number};
 use crate::{Error, Result};
 
 /// The longest line that is read or written, in bytes; some ten thousand values.
@@ -122,7 +122,7 @@ fn each_line(file: File, mut visit: impl FnMut(Option<&[u8]>)) -> std::io::Resul
 #[derive(Debug)]
 pub struct MetricsWriter {
     path: PathBuf,
-    file: File,
+    file: disk::File,
     /// Bytes of whole records; what lies beyond is a torn line.
     whole: u64,
     torn: bool,
@@ -132,11 +132,16 @@ impl MetricsWriter {
     /// Opens or makes the file and cuts off a last line without its line break.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| Error::io("open the metrics", path, &error);
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
+        if fs::symlink_metadata(path).is_err_and(|error| error.kind() == IoKind::NotFound) {
+            // The name survives a power cut as its content does.
+            disk::File::create_new(path).map_err(failed)?;
+            files::sync_folder(files::folder_of(path))?;
+        }
+        let file = disk::File::append(path).map_err(failed)?;
+        if !file.inner().metadata().map_err(failed)?.is_file() {
             return Err(Error::input("the metrics are not a regular file").detail("file", path.display()));
         }
-        let mut reader = file.try_clone().map_err(failed)?;
+        let mut reader = file.inner().try_clone().map_err(failed)?;
         reader.seek(SeekFrom::Start(0)).map_err(failed)?;
         let whole = each_line(reader, |_| {}).map_err(failed)?;
         file.set_len(whole).map_err(failed)?;
@@ -171,7 +176,7 @@ impl MetricsWriter {
     /// # Errors
     /// When the disk reports a failure.
     pub fn sync(&mut self) -> Result<()> {
-        self.file.sync_data().map_err(|error| Error::io("write the metrics", &self.path, &error))
+        self.file.sync().map_err(|error| Error::io("write the metrics", &self.path, &error))
     }
 
     /// Drops all records beyond `step`, and lines that are no record, and returns how many lines were dropped.

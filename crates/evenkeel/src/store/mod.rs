@@ -18,6 +18,11 @@
 //! Where to start reading: [`Run`], then [`checkpoint`], then [`metrics`].
 
 pub mod checkpoint;
+mod disk;
+#[cfg(all(test, unix))]
+mod faults;
+#[cfg(all(test, unix))]
+mod faults_tests;
 pub mod files;
 pub mod layers;
 pub mod measurement;
@@ -62,7 +67,7 @@ impl Run {
             Err(error) => return Err(Error::io("look at the folder of the run", dir, &error)),
         };
         if made {
-            fs::create_dir_all(dir).map_err(|error| Error::io("make the folder of the run", dir, &error))?;
+            files::make_folder(dir)?;
         } else {
             refuse_occupied(dir)?;
         }
@@ -73,7 +78,7 @@ impl Run {
             Err(error) => {
                 if made {
                     // Only ever removes an empty folder; the error to tell is the one above.
-                    let _ = fs::remove_dir(dir);
+                    let _ = disk::remove_empty(dir);
                 }
                 Err(error)
             }
@@ -133,6 +138,19 @@ impl Run {
             Err(TryLockError::WouldBlock) => Err(Error::input("another process is training this run")
                 .detail("file", self.dir.display())
                 .hint("wait until it is done or stop it, or train another run with `--out DIR`")),
+        }
+    }
+
+    /// Takes the run back: all that it holds, and its folder when nothing else is left in it and `with_folder` is set.
+    ///
+    /// Best effort: what cannot be removed stays.
+    pub fn discard(self, with_folder: bool) {
+        let held = [self.metrics_path(), self.config_path(), self.checkpoints_dir(), self.measurements_dir()];
+        for path in held {
+            let _ = disk::remove(&path);
+        }
+        if with_folder {
+            let _ = disk::remove_empty(&self.dir);
         }
     }
 
@@ -233,7 +251,7 @@ impl Run {
 /// When `name` is no plain file name or the folder cannot be made.
 pub fn fresh_run_dir(base: &Path, name: &str) -> Result<PathBuf> {
     files::check_name("name of the run", name)?;
-    fs::create_dir_all(base).map_err(|error| Error::io("make the folder of the runs", base, &error))?;
+    files::make_folder(base)?;
     let entries = fs::read_dir(base).map_err(|error| Error::io("list the folder of the runs", base, &error))?;
     let taken = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -243,8 +261,8 @@ pub fn fresh_run_dir(base: &Path, name: &str) -> Result<PathBuf> {
     let mut number = taken.saturating_add(1);
     loop {
         let dir = base.join(format!("{name}-{number:03}"));
-        match fs::create_dir(&dir) {
-            Ok(()) => return Ok(dir),
+        match disk::make_folder(&dir) {
+            Ok(()) => return files::sync_folder(base).map(|()| dir),
             Err(error) if error.kind() == IoKind::AlreadyExists && number < u64::MAX => number += 1,
             Err(error) => return Err(Error::io("make the folder of the run", &dir, &error)),
         }
@@ -262,17 +280,17 @@ fn refuse_occupied(dir: &Path) -> Result<()> {
     if dir.join("run.toml").exists() {
         return Err(holds_a_run(dir));
     }
-    let mut entries = fs::read_dir(dir).map_err(|error| Error::io("list the folder of the run", dir, &error))?;
-    match entries.next() {
+    let entries = fs::read_dir(dir).map_err(|error| Error::io("list the folder of the run", dir, &error))?;
+    let names = entries.map(|entry| entry.map_or_else(|_| "other files".into(), |entry| entry.file_name()));
+    // A process that was killed before its run was one may have left this.
+    let is_begun = |name: &str| name.starts_with(".run.toml.") && files::is_temporary(name);
+    match names.into_iter().find(|name| !name.to_str().is_some_and(is_begun)) {
         None => Ok(()),
-        Some(entry) => {
-            let found = entry.map_or_else(|_| "other files".into(), |entry| entry.file_name());
-            Err(Error::input("the folder for the run is not empty, and what it holds is no run")
-                .detail("file", dir.display())
-                .detail("expected", "a new or an empty folder")
-                .detail("got", found.to_string_lossy())
-                .hint("choose another folder with `--out DIR`"))
-        }
+        Some(found) => Err(Error::input("the folder for the run is not empty, and what it holds is no run")
+            .detail("file", dir.display())
+            .detail("expected", "a new or an empty folder")
+            .detail("got", found.to_string_lossy())
+            .hint("choose another folder with `--out DIR`")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Training: one step, evaluation, and the loop that checkpoints, measures and can be interrupted.
 
+mod best;
 mod evaluate;
 mod fresh;
 mod memory;
@@ -11,6 +12,7 @@ mod start;
 mod step;
 mod supply;
 
+pub use best::{Best, best_checkpoint};
 pub use evaluate::{Evaluation, Evaluator};
 pub use memory::check_state;
 pub(crate) use memory::{available, check as check_memory};

@@ -90,3 +90,51 @@ impl Progress {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn progress() -> impl Strategy<Value = Progress> {
+        let numbers = prop::array::uniform4(any::<u64>().prop_map(f64::from_bits));
+        (any::<u64>(), any::<u64>(), 0.0..1e9, numbers).prop_map(|(step, steps, seconds, numbers)| {
+            let [loss, accuracy, last_loss, last_accuracy] = numbers;
+            let last = Evaluation { loss: last_loss, accuracy: last_accuracy };
+            Progress { step, seconds, epoch: Epoch { loss, accuracy, steps }, last }
+        })
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            "[0-9a-f+-]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| prop::collection::vec(inner, 0..3).prop_map(Value::from))
+    }
+
+    proptest! {
+        #[test]
+        fn it_comes_back_from_text_bit_for_bit(progress in progress()) {
+            let text = progress.to_json(progress.seconds).to_string();
+            let back = Progress::from_json(progress.step, &serde_json::from_str(&text).unwrap()).unwrap();
+            prop_assert_eq!(back.to_json(back.seconds), progress.to_json(progress.seconds));
+        }
+
+        #[test]
+        fn any_other_value_in_it_is_read_or_refused_with_its_name(progress in progress(), place: prop::sample::Index, value in json()) {
+            let mut state = progress.to_json(0.0);
+            let paths = ["", "/step", "/seconds", "/epoch", "/epoch/steps", "/epoch/loss", "/epoch/accuracy", "/last_epoch/loss"];
+            *state.pointer_mut(paths[place.index(paths.len())]).unwrap() = value;
+            if let Err(error) = Progress::from_json(progress.step, &state) {
+                prop_assert!(error.to_string().contains("state.json of the checkpoint lacks a value"), "{}", error);
+            }
+        }
+    }
+}

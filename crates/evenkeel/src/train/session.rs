@@ -1,5 +1,6 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
+use super::best::{Best, best_checkpoint};
 use super::evaluate::{Evaluation, Evaluator};
 use super::fresh::Fresh;
 use super::plan::{TrainingPlan, check_batch, compile};
@@ -78,7 +79,12 @@ pub enum Event {
         why: Error,
     },
     /// A checkpoint is damaged; training goes on from an older one.
-    PassedOver(Error),
+    PassedOver {
+        /// What is wrong with it.
+        broken: Error,
+        /// The step of the older one.
+        instead: u64,
+    },
 }
 
 /// Watches training, and may stop it.
@@ -116,6 +122,8 @@ pub struct Outcome {
     pub test_accuracy: f64,
     /// The largest eigenvalue of the Hessian at the end; `None` when it was not measured.
     pub lambda_max: Option<f64>,
+    /// The checkpoint of the best epoch, which is kept; `None` where none is known by anything.
+    pub best: Option<Best>,
     /// Numbers that were learned.
     pub parameters: usize,
     /// The report.
@@ -136,9 +144,9 @@ pub fn train(experiment: &Experiment, dir: &Path, resume: bool, observer: &mut d
 /// The newest whole checkpoint; none in a run that was stopped before its first one.
 fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpoint<'static>)>> {
     let latest = run.load_latest()?;
-    if latest.found.is_some() {
-        latest.broken.into_iter().for_each(|broken| observer.event(&Event::PassedOver(broken)));
-        return Ok(latest.found);
+    if let Some((instead, checkpoint)) = latest.found {
+        latest.broken.into_iter().for_each(|broken| observer.event(&Event::PassedOver { broken, instead }));
+        return Ok(Some((instead, checkpoint)));
     }
     // Starting over would throw away what the run holds.
     match latest.broken.into_iter().next() {
@@ -166,6 +174,7 @@ struct Session<'e> {
     /// Seconds are counted from here.
     started: Instant,
     test: Evaluation,
+    best: Option<Best>,
     lambda_max: Option<f64>,
     /// What was made of the drawn weights, until it is written down.
     prepared: Option<InitMeasurement>,
@@ -204,6 +213,7 @@ impl<'e> Session<'e> {
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut prepared = if resume { None } else { prepare(experiment, observer)? };
         let mut progress = Progress::default();
+        let mut best = None;
         let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
         let claim = run.claim()?;
@@ -226,6 +236,9 @@ impl<'e> Session<'e> {
                 prepared = prepare(experiment, observer)?;
             }
             metrics.truncate_after(progress.step)?;
+            best = best_checkpoint(&run, &run.metrics()?, config.checkpoint.best)?;
+            // A process that was killed may have saved and not cleared up.
+            run.keep_checkpoints(config.checkpoint.keep, best.map(|best| best.step))?;
             crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
         }
         let prepared =
@@ -245,6 +258,7 @@ impl<'e> Session<'e> {
             steps,
             started: Instant::now(),
             test: nothing,
+            best,
             lambda_max: None,
             prepared,
             fresh,
@@ -333,16 +347,17 @@ impl<'e> Session<'e> {
                 ("seconds", self.seconds()),
             ]);
             let ends_epoch = self.progress.step.is_multiple_of(self.steps_per_epoch);
+            let mut is_best = false;
             if ends_epoch {
                 values.extend(self.end_epoch(observer)?);
+                is_best = self.judge(&values);
             }
             self.record(self.progress.step, values)?;
             let last = self.progress.step == self.steps;
             if self.is_measured_at(self.progress.step) {
                 self.measure(observer)?;
             }
-            let epochs = self.progress.step / self.steps_per_epoch;
-            if ends_epoch && (last || epochs.is_multiple_of(self.config().checkpoint.every_epochs as u64)) {
+            if last || is_best || self.is_saved_at(self.progress.step) {
                 self.save()?;
             }
         }
@@ -354,6 +369,21 @@ impl<'e> Session<'e> {
         let measure = &self.config().measure;
         let every = measure.every.unwrap_or(0) as u64;
         every > 0 && step.is_multiple_of(every) && !(step == self.steps && measure.start_and_end)
+    }
+
+    /// Whether a checkpoint is due, whatever the epoch was like.
+    fn is_saved_at(&self, step: u64) -> bool {
+        let checkpoint = &self.config().checkpoint;
+        let steps = self.steps_per_epoch.saturating_mul(checkpoint.every_epochs as u64);
+        step.is_multiple_of(steps) || checkpoint.every_steps.is_some_and(|every| step.is_multiple_of(every as u64))
+    }
+
+    /// Whether the epoch that these values tell of is the best so far.
+    fn judge(&mut self, values: &[(String, f64)]) -> bool {
+        let (by, step) = (self.config().checkpoint.best, self.progress.step);
+        let value = values.iter().find(|(name, _)| Some(&name[..]) == by.metric()).map(|(_, value)| *value);
+        self.best = Best::or_better(self.best, by, step, value);
+        self.best.is_some_and(|best| best.step == step)
     }
 
     fn has_measurement(&self) -> Result<bool> {
@@ -460,7 +490,7 @@ impl<'e> Session<'e> {
         let checkpoint = self.experiment.checkpoint(parameters, buffers, self.trainer.optimizer_state(), rest);
         self.metrics.sync()?;
         self.run.save_checkpoint(self.progress.step, &checkpoint)?;
-        self.run.keep_checkpoints(self.config().checkpoint.keep)
+        self.run.keep_checkpoints(self.config().checkpoint.keep, self.best.map(|best| best.step))
     }
 
     /// Saves the state and says how to go on.
@@ -551,6 +581,7 @@ impl<'e> Session<'e> {
             test_loss: self.test.loss,
             test_accuracy: self.test.accuracy,
             lambda_max: self.lambda_max,
+            best: self.best,
             parameters: self.experiment.network.parameter_count(),
             report: self.run.report_path(),
         };
