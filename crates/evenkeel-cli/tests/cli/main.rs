@@ -9,6 +9,8 @@ mod data;
 mod disk;
 mod failures;
 mod init;
+#[cfg(unix)]
+mod kill;
 mod reproduce;
 mod resume;
 mod training;
