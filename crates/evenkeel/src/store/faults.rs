@@ -64,7 +64,7 @@ pub(super) struct During<T> {
     pub(super) loose_names: usize,
 }
 
-/// Does `act` with a fault at change `at`, counted from 0.
+/// Does `act` with a fault at change `at`, counted from 0. When there are no more than `at`, the power is cut after the last one.
 pub(super) fn during<T>(fault: Fault, at: usize, beside: &Path, act: impl FnOnce() -> T) -> During<T> {
     let attic = tempfile::tempdir_in(beside).unwrap();
     let active = Active { fault, at, seen: 0, files: Vec::new(), names: Vec::new(), attic };
@@ -72,7 +72,7 @@ pub(super) fn during<T>(fault: Fault, at: usize, beside: &Path, act: impl FnOnce
     let result = act();
     let active = ACTIVE.with(|slot| slot.borrow_mut().take()).unwrap();
     let (happened, changes, loose_names) = (active.seen > at, active.seen, active.names.len());
-    if let (Fault::PowerCut(lost), true) = (fault, happened) {
+    if let Fault::PowerCut(lost) = fault {
         active.cut_power(lost);
     }
     During { result, happened, changes, loose_names }

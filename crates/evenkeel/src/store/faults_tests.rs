@@ -91,6 +91,13 @@ fn each_fault(
     during(Fault::Short, 0, folder.path(), || act(&run)).result.unwrap();
     assert_eq!(found(&run), new, "short writes");
 
+    for lost in 0..=told.loose_names {
+        let run = made();
+        during(Fault::PowerCut(lost), changes, folder.path(), || act(&run)).result.unwrap();
+        let run = Run::open(run.dir()).unwrap();
+        assert_eq!(found(&run), new, "what is done outlives a power cut, {lost} names lost");
+    }
+
     for at in 0..changes {
         let mut faults = vec![Fault::Refused, Fault::Full, Fault::Killed];
         let mut next = 0;
