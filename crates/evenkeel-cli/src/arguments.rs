@@ -206,6 +206,9 @@ pub(crate) struct Hessian {
 pub(crate) struct Report {
     /// The run's folder
     pub(crate) run: PathBuf,
+    /// Print what was found last of each layer, too: lengths of weight, gradient and update, activations
+    #[arg(long)]
+    pub(crate) layers: bool,
 }
 
 /// Run the experiments behind published claims, and say whether they come out here.

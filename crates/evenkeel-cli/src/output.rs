@@ -1,6 +1,7 @@
 //! Where words go: data to stdout, all else to stderr.
 
 use crate::arguments::Common;
+use evenkeel::store::LayerColumn;
 use evenkeel::{Error, Result, Work};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -102,6 +103,28 @@ pub(crate) fn grouped(count: u64) -> String {
         result.push(digit);
     }
     result
+}
+
+/// A line a layer, under the names of the columns.
+pub(crate) fn layer_rows(layers: &[String], columns: &[LayerColumn]) -> String {
+    let width = layers.iter().map(|layer| layer.chars().count()).max().unwrap_or(0).max("layer".len());
+    let mut text = format!("  {:width$}", "layer");
+    let cell = |name: &str| name.chars().count().max(10);
+    columns.iter().for_each(|column| text += &format!("  {:>1$}", column.name, cell(&column.name)));
+    text.push('\n');
+    for (place, layer) in layers.iter().enumerate() {
+        text += &format!("  {layer:width$}");
+        for column in columns {
+            let shown = match column.values.get(place) {
+                Some(value) if value.fract() == 0.0 && (0.0..1e15).contains(value) => grouped(*value as u64),
+                Some(value) if !value.is_nan() => number(*value),
+                _ => "-".into(),
+            };
+            text += &format!("  {:>1$}", shown, cell(&column.name));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Where in a network a program does what, in columns of equal width.

@@ -22,6 +22,10 @@ use std::time::Instant;
 
 /// Floating-point operations a measurement may take to be made along the way unasked: some seconds on one core.
 const CHEAP_MEASUREMENT: u64 = 200_000_000_000;
+/// Looks at the layers over a run: at most, at least, and steps from one to the next that make their cost small.
+const LOOKS: u64 = 100;
+const LEAST_LOOKS: u64 = 10;
+const STEPS_A_LOOK: u64 = 50;
 /// The basis of Lanczos may take this part of a memory limit; it restarts when it is full.
 const BASIS_SHARE: usize = 4;
 /// How often a measurement holds what is as large as the parameters in f64, at most: parameters and velocities in training, the
@@ -76,14 +80,18 @@ impl Experiment {
     }
 
     /// Where the configuration leaves it open: ten measurements over the run when each takes seconds, else none; none either
-    /// where even start and end are not wanted.
+    /// where even start and end are not wanted. The layers are looked at more often, which costs next to nothing.
     fn choose_interval(&mut self) {
         // A Hessian product takes about 8 forward passes, Lanczos about 25 products.
         let cost = self.network.flops().saturating_mul(200 * self.measured_samples() as u64);
         let steps = self.steps_per_epoch().saturating_mul(self.config.epochs as u64);
         let wanted = self.config.measure.start_and_end && cost <= CHEAP_MEASUREMENT;
-        let chosen = if wanted { usize::try_from(steps.div_ceil(10)).unwrap_or(usize::MAX) } else { 0 };
+        let whole = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
+        let chosen = if wanted { whole(steps.div_ceil(10)) } else { 0 };
         self.config.measure.every.get_or_insert(chosen);
+        // A look at the layers costs about half a step.
+        let layers_every = steps.div_ceil(LOOKS).max(steps.div_ceil(LEAST_LOOKS).min(STEPS_A_LOOK));
+        self.config.measure.layers_every.get_or_insert(whole(layers_every));
     }
 
     /// The same experiment computed in another type.

@@ -2,7 +2,7 @@
 
 use super::{complexity, words};
 use crate::arguments::{Common, Hessian, LayerProbe, Measure, Probe};
-use crate::output::{Output, duration, grouped, number};
+use crate::output::{Output, duration, grouped, layer_rows, number};
 use evenkeel::config::NormMode;
 use evenkeel::experiment::HessianProbe;
 use evenkeel::store::{HessianMeasurement, LayerMeasurement, Run};
@@ -66,22 +66,7 @@ fn layer_table(found: &LayerMeasurement) -> String {
         found.norm_mode,
         found.dtype
     );
-    let width = found.layers.iter().map(|layer| layer.chars().count()).max().unwrap_or(0).max("layer".len());
-    text += &format!("  {:width$}", "layer");
-    found.columns.iter().for_each(|column| text += &format!("  {:>10}", column.name));
-    text.push('\n');
-    for (place, layer) in found.layers.iter().enumerate() {
-        text += &format!("  {layer:width$}");
-        for column in &found.columns {
-            let shown = match column.values.get(place) {
-                Some(value) if value.fract() == 0.0 && (0.0..1e15).contains(value) => grouped(*value as u64),
-                Some(value) if !value.is_nan() => number(*value),
-                _ => "-".into(),
-            };
-            text += &format!("  {shown:>10}");
-        }
-        text.push('\n');
-    }
+    text += &layer_rows(&found.layers, &found.columns);
     text + &format!("{}, {}\n", found.summary, duration(found.seconds))
 }
 

@@ -360,8 +360,8 @@ impl Observer for Watcher<'_> {
                     duration(measurement.seconds)
                 ));
             }
-            Event::NotMeasured { step, why } => {
-                self.line(&format!("step {step}  lambda_max not measured: {}", why.what()))
+            Event::NotMeasured { what, step, why } => {
+                self.line(&format!("step {step}  {what} not measured: {}", why.what()))
             }
             Event::PassedOver(broken) => {
                 self.bar.suspend(|| self.output.warning(&format!("{}, an older one is taken", broken.what())));

@@ -2,7 +2,7 @@
 
 use super::{Place, TINY, checkpoint, metrics, steady};
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn document(place: &Place, arguments: &str) -> Value {
     let said = place.run(arguments);
@@ -172,7 +172,25 @@ fn report_writes_one_page() {
     std::fs::remove_file(place.path("run/report.html")).expect("a report");
     assert_eq!(place.run("report run").out, "run/report.html\n");
     assert!(place.path("run/report.html").is_file());
-    assert_eq!(document(&place, "report run --json")["report"], "run/report.html");
+    let found = document(&place, "report run --json");
+    assert_eq!(found["report"], "run/report.html");
+    assert!(found["reading"].as_array().is_some_and(|sentences| !sentences.is_empty()), "{found}");
+    assert_eq!((&found["layers"][0]["of"], &found["layers"][1]["of"]), (&json!("weights"), &json!("activations")));
+}
+
+#[test]
+fn what_was_found_last_of_each_layer_is_printed_as_tables() {
+    let place = Place::with_run();
+    let told = place.run("report run --layers");
+    let lines: Vec<&str> = told.out.lines().collect();
+    assert!(lines[0].starts_with("weights at step "), "{}", told.out);
+    let columns = ["layer", "norm", "gradient", "update", "update/norm", "effective", "lr"];
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), columns);
+    assert!(lines.iter().any(|line| line.starts_with("activations at step ")), "{}", told.out);
+    assert!(told.out.contains("dead units") && told.err.contains("report  run/report.html"), "{}", told.err);
+    assert_eq!(place.run(&format!("{TINY} --set measure.layers_every=0 --out never")).code, 0);
+    let refused = place.refused("report never --layers");
+    assert!(refused.contains("never looked at") && refused.contains("measure.layers_every"), "{refused}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Steps scaled by running moments of the gradient.
 
 use super::sgd::decayed;
-use super::{Optimizer, Update};
-use evenkeel_graph::Var;
+use super::{EffectiveRate, Optimizer, Update};
+use evenkeel_graph::{Shape, Var};
 
 /// m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; p ← p − η m̂ / (√v̂ + ε) with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
 ///
@@ -54,6 +54,10 @@ impl Optimizer for Adam {
 
     fn at_step(&self, step: u64) -> Vec<f64> {
         vec![bias(self.beta1, step), bias(self.beta2, step)]
+    }
+
+    fn effective_rate(&self, _path: &str, _shape: &Shape) -> EffectiveRate {
+        EffectiveRate::RESCALED
     }
 }
 
@@ -121,6 +125,10 @@ impl Optimizer for Adamax {
 
     fn at_step(&self, step: u64) -> Vec<f64> {
         vec![bias(self.beta1, step)]
+    }
+
+    fn effective_rate(&self, _path: &str, _shape: &Shape) -> EffectiveRate {
+        EffectiveRate::RESCALED
     }
 }
 

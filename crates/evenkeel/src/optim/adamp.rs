@@ -1,8 +1,8 @@
 //! Adam without the part of a step that only makes scale-invariant weights longer.
 
 use super::adam::{Adam, Moments};
-use super::{Optimizer, Update};
-use evenkeel_graph::Var;
+use super::{EffectiveRate, Optimizer, Update};
+use evenkeel_graph::{Shape, Var};
 
 /// [`Adam`] with decoupled decay whose step has no part along weights that are scale-invariant as far as their gradient tells.
 ///
@@ -68,6 +68,10 @@ impl Optimizer for AdamP {
 
     fn at_step(&self, step: u64) -> Vec<f64> {
         self.adam.at_step(step)
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape) -> EffectiveRate {
+        self.adam.effective_rate(path, shape)
     }
 }
 

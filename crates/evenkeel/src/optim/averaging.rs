@@ -1,7 +1,7 @@
 //! Networks that are the average of where training was.
 
-use super::{ITERATE, Optimizer, Update};
-use evenkeel_graph::{Tensor, Var};
+use super::{EffectiveRate, ITERATE, Optimizer, Update};
+use evenkeel_graph::{Shape, Tensor, Var};
 
 /// How the iterates of a rule are averaged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +64,10 @@ impl<O: Optimizer> Optimizer for Averaged<O> {
 
     fn iterates(&self) -> bool {
         true
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape) -> EffectiveRate {
+        self.rule.effective_rate(path, shape)
     }
 
     fn start(&self, path: &str, drawn: Tensor) -> Tensor {

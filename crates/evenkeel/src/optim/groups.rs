@@ -1,8 +1,8 @@
 //! Parameters that are treated differently: by the patterns of their paths, and by whether they decay.
 
-use super::{Optimizer, Update};
+use super::{EffectiveRate, Optimizer, Update};
 use crate::pattern;
-use evenkeel_graph::{Tensor, Var};
+use evenkeel_graph::{Shape, Tensor, Var};
 
 /// Rules for some parameters.
 pub struct Group {
@@ -64,5 +64,12 @@ impl Optimizer for Groups {
             Some(group) => group.weights.start(path, drawn),
             None => drawn,
         }
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape) -> EffectiveRate {
+        let Some(group) = self.group(path) else { return EffectiveRate { share: 0.0, ..EffectiveRate::PLAIN } };
+        let rule = if shape.len() < 2 { &group.others } else { &group.weights };
+        let rule = rule.effective_rate(path, shape);
+        EffectiveRate { share: rule.share * group.rate, ..rule }
     }
 }

@@ -6,6 +6,7 @@
 mod adam;
 mod adamp;
 mod averaging;
+mod effective_rate;
 mod entropy_sgd;
 mod groups;
 mod rescaling;
@@ -17,6 +18,7 @@ mod sharpness;
 pub use adam::{Adam, Adamax};
 pub use adamp::AdamP;
 pub use averaging::{Averaged, Weighting};
+pub use effective_rate::EffectiveRate;
 pub use entropy_sgd::EntropySgd;
 pub use groups::{Group, Groups};
 pub use rescaling::Rescaled;
@@ -31,7 +33,7 @@ use crate::config::{
 use crate::network::Network;
 use crate::norm::{Invariance, scale_invariant};
 use crate::{Error, Result, pattern};
-use evenkeel_graph::{Tensor, Var};
+use evenkeel_graph::{Shape, Tensor, Var};
 use std::collections::BTreeMap;
 
 /// The rule of a configuration, without weight rescaling, which is for a network ([`of_network`]).
@@ -186,6 +188,11 @@ pub trait Optimizer {
     fn start(&self, _path: &str, drawn: Tensor) -> Tensor {
         drawn
     }
+
+    /// How its steps of a parameter of this path and shape grow with gradients.
+    fn effective_rate(&self, _path: &str, _shape: &Shape) -> EffectiveRate {
+        EffectiveRate::PLAIN
+    }
 }
 
 /// What a rule keeps when it takes gradients at a point of its own ([`Optimizer::iterates`]).
@@ -235,5 +242,9 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 
     fn start(&self, path: &str, drawn: Tensor) -> Tensor {
         (**self).start(path, drawn)
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape) -> EffectiveRate {
+        (**self).effective_rate(path, shape)
     }
 }

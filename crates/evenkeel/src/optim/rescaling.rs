@@ -1,8 +1,8 @@
 //! Weights whose length means nothing, brought back to one length.
 
-use super::{Optimizer, Update};
+use super::{EffectiveRate, Optimizer, Update};
 use crate::norm::Invariance;
-use evenkeel_graph::{Tensor, Var};
+use evenkeel_graph::{Shape, Tensor, Var};
 use std::collections::BTreeMap;
 
 /// Another rule, after whose steps scale-invariant weights are rescaled: w ← r w / ‖w‖, for each unit or the layer together.
@@ -71,6 +71,10 @@ impl<O: Optimizer> Optimizer for Rescaled<O> {
         let mut numbers = self.rule.at_step(step);
         numbers.push(if (step + 1).is_multiple_of(self.every.max(1)) { 1.0 } else { 0.0 });
         numbers
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape) -> EffectiveRate {
+        self.rule_of(path).effective_rate(path, shape)
     }
 
     fn stale_statistics(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Stochastic gradient descent with momentum and weight decay.
 
-use super::{Optimizer, Update};
-use evenkeel_graph::Var;
+use super::{EffectiveRate, Optimizer, Update};
+use evenkeel_graph::{Shape, Var};
 
 /// g ← ∇ + λ p; v ← μ v + (1 − τ) g, in the first step v ← g; p ← p − η v, or p ← p − η (g + μ v) with Nesterov's momentum. As in PyTorch.
 ///
@@ -54,6 +54,11 @@ impl Optimizer for Sgd {
             _ if step == 0 => vec![1.0],
             dampening => vec![1.0 - dampening],
         }
+    }
+
+    fn effective_rate(&self, _path: &str, _shape: &Shape) -> EffectiveRate {
+        let taken = if self.momentum == 0.0 { 1.0 } else { 1.0 - self.dampening };
+        EffectiveRate { long_run: taken / (1.0 - self.momentum), ..EffectiveRate::PLAIN }
     }
 }
 

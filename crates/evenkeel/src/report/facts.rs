@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use serde_json::{Map, Value};
 
+use super::dynamics::Dynamics;
 use crate::Result;
 use crate::init::{InitMeasurement, PROBE};
 use crate::store::{Content, HessianMeasurement, LayerMeasurement, Metrics, Run};
@@ -14,7 +15,10 @@ pub(super) struct Facts {
     pub(super) config: String,
     pub(super) version: Option<String>,
     pub(super) seed: Option<String>,
+    /// Without the numbers of single layers.
     pub(super) metrics: Metrics,
+    /// Those.
+    pub(super) dynamics: Dynamics,
     /// Measurements of the Hessian, by step, then mode, then samples.
     pub(super) hessians: Vec<HessianMeasurement>,
     /// Measurements of layers, by probe, then step.
@@ -57,7 +61,8 @@ pub(super) struct Group {
 impl Facts {
     pub(super) fn gather(run: &Run) -> Result<Facts> {
         let config = run.config()?;
-        let metrics = run.metrics()?;
+        let mut metrics = run.metrics()?;
+        let dynamics = Dynamics::take(&mut metrics);
         let mut left_out = Vec::new();
         if !metrics.broken_lines.is_empty() {
             let lines: Vec<String> = metrics.broken_lines.iter().take(5).map(u64::to_string).collect();
@@ -119,6 +124,7 @@ impl Facts {
             diverged_at: first_without_a_finite_loss(&metrics),
             config,
             metrics,
+            dynamics,
             hessians,
             layers,
             initialization,

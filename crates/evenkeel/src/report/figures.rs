@@ -21,6 +21,7 @@ pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
         figures.push(accuracy(facts)?);
     }
     figures.extend([sharpness(facts)?, step_size(facts)?]);
+    figures.extend(super::dynamics::figures(facts)?);
     figures.extend(super::layers::figures(&facts.layers)?);
     if let Some(found) = &facts.initialization {
         figures.push(initialization(found)?);
@@ -325,7 +326,7 @@ fn add_line(plot: &mut Plot, name: &str, line: &Points, style: Line) {
 }
 
 /// The axis of steps; a run of few steps gets a mark at each and none between.
-fn steps(facts: &Facts) -> Axis {
+pub(super) fn steps(facts: &Facts) -> Axis {
     let last = facts.metrics.records.last().map_or(0, |record| record.step);
     let axis = axis("step").separate_thousands(true).hover_format(",");
     if last < 8 { axis.dtick(1.0) } else { axis }

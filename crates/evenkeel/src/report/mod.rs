@@ -12,9 +12,12 @@
 //! it; it asks for nothing from outside, and its content policy forbids it to) and `plot` (how a figure looks). A run that was never measured, was interrupted or has diverged gets a report as well:
 //! the page says so and leaves gaps where there are no numbers.
 
+mod dynamics;
 mod facts;
 mod figures;
+mod layer_reading;
 mod layers;
+mod over_steps;
 pub(crate) mod page;
 pub(crate) mod plot;
 mod reading;
@@ -36,6 +39,14 @@ pub fn write_report(run: &Run) -> Result<PathBuf> {
     let path = run.report_path();
     write_atomically(&path, report_html(run)?.as_bytes())?;
     Ok(path)
+}
+
+/// What the page says in words, sentence after sentence: how the run ended, what stands out.
+///
+/// # Errors
+/// As for [`write_report`], but nothing is written.
+pub fn reading(run: &Run) -> Result<Vec<String>> {
+    Ok(reading::sentences(&facts::Facts::gather(run)?))
 }
 
 /// The page that [`write_report`] writes.

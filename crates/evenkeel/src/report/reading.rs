@@ -1,6 +1,7 @@
 //! What do the numbers of a run say, in plain words?
 
 use super::facts::{Facts, Group};
+use super::layer_reading;
 use super::text::{chosen, integer, norm_mode, percent, significant};
 use crate::store::HessianMeasurement;
 
@@ -11,6 +12,7 @@ pub(super) fn sentences(facts: &Facts) -> Vec<String> {
     sentences.extend(learning(facts));
     sentences.extend(generalisation(facts));
     sentences.extend(sharpness(facts));
+    sentences.extend(layer_reading::sentences(&facts.dynamics));
     if !facts.left_out.is_empty() {
         sentences.push(format!("Left out of this report: {}.", facts.left_out.join("; ")));
     }

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::facts::Facts;
-use super::layers;
 use super::reading::ratio;
 use super::text::{duration, escape, integer, norm_mode, significant};
+use super::{dynamics, layers};
 use crate::init::ParameterChange;
 use crate::store::HessianMeasurement;
 use crate::store::number::to_json;
@@ -19,8 +19,8 @@ const SHOWN: usize = 20_000;
 pub(super) fn data(facts: &Facts) -> Value {
     let mut tables = json!({ "metrics": metrics(facts), "measurements": measurements(facts) });
     tables["initialization"] = initialization(facts);
-    for (probe, table) in layers::data(&facts.layers) {
-        tables[probe] = table;
+    for (name, table) in layers::data(&facts.layers).into_iter().chain(dynamics::data(&facts.dynamics)) {
+        tables[name] = table;
     }
     tables
 }
@@ -77,13 +77,15 @@ fn measurements(facts: &Facts) -> Value {
 pub(super) fn html(facts: &Facts) -> String {
     let mut html = String::new();
     if facts.hessians.is_empty() && facts.layers.is_empty() && facts.others.is_empty() {
-        return "<p class=\"empty\">The run has no measurements. <code>evenkeel measure RUN hessian</code> makes one, and \
-                <code>evenkeel report RUN</code> then shows it here.</p>"
-            .to_owned();
+        html.push_str(
+            "<p class=\"empty\">The run has no measurements. <code>evenkeel measure RUN hessian</code> makes one, and \
+             <code>evenkeel report RUN</code> then shows it here.</p>",
+        );
     }
     if !facts.hessians.is_empty() {
         html.push_str(&hessians(&facts.hessians));
     }
+    html.push_str(&dynamics::tables(&facts.dynamics));
     facts.layers.iter().for_each(|one| html.push_str(&layers::table(one)));
     for (name, value) in &facts.others {
         let probe = value.get("probe").and_then(Value::as_str).unwrap_or("unknown probe");

@@ -19,6 +19,7 @@
 
 pub mod checkpoint;
 pub mod files;
+pub mod layer_metrics;
 pub mod layers;
 pub mod measurement;
 pub mod metrics;

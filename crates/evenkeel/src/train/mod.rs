@@ -2,6 +2,8 @@
 
 mod evaluate;
 mod fresh;
+mod layer_statistics;
+mod look;
 mod memory;
 mod plan;
 mod program;
@@ -12,6 +14,7 @@ mod step;
 mod supply;
 
 pub use evaluate::{Evaluation, Evaluator};
+pub use layer_statistics::WeightStatistics;
 pub use memory::check_state;
 pub(crate) use memory::{available, check as check_memory};
 pub use plan::{Rate, TrainingPlan};

@@ -2,6 +2,7 @@
 
 use super::evaluate::{Evaluation, Evaluator};
 use super::fresh::Fresh;
+use super::look::Look;
 use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
@@ -17,7 +18,7 @@ use crate::nn::Targets;
 use crate::norm::recalibrate;
 use crate::optim::Schedule;
 use crate::report::write_report;
-use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
+use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run, layer_metrics};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -70,8 +71,10 @@ pub enum Event {
     },
     /// The Hessian's top was measured.
     Measured(HessianMeasurement),
-    /// A measurement met a number that is not finite; training goes on.
+    /// A measurement met a number that is not finite, or too little memory; training goes on.
     NotMeasured {
+        /// What would have been measured.
+        what: &'static str,
         /// Steps done.
         step: u64,
         /// Why.
@@ -158,6 +161,7 @@ struct Session<'e> {
     run: Run,
     metrics: MetricsWriter,
     trainer: Trainer<'e>,
+    look: Look<'e>,
     evaluator: Evaluator<'e>,
     schedule: Schedule,
     progress: Progress,
@@ -238,6 +242,7 @@ impl<'e> Session<'e> {
             run,
             metrics,
             trainer,
+            look: Look::new(experiment),
             evaluator,
             schedule,
             progress,
@@ -318,7 +323,7 @@ impl<'e> Session<'e> {
             }
             let batch = next()?;
             let rate = self.schedule.rate(self.progress.step);
-            let result = self.trainer.step(&batch, rate)?;
+            let (result, layers) = self.look.step(&mut self.trainer, self.progress.step, &batch, rate, observer)?;
             if !result.is_finite() {
                 return Err(self.diverged(&batch, result)?);
             }
@@ -337,6 +342,9 @@ impl<'e> Session<'e> {
                 values.extend(self.end_epoch(observer)?);
             }
             self.record(self.progress.step, values)?;
+            for layers in layers.chunks(layer_metrics::IN_A_RECORD) {
+                self.record(self.progress.step, layers.to_vec())?;
+            }
             let last = self.progress.step == self.steps;
             if self.is_measured_at(self.progress.step) {
                 self.measure(observer)?;
@@ -428,7 +436,7 @@ impl<'e> Session<'e> {
             // Where the loss overflows there is no curvature to tell, but training may go on, or say better why not; and
             // training may fit a memory limit that its measurements do not.
             Err(error) if matches!(error.kind(), ErrorKind::Numerical | ErrorKind::Memory) => {
-                observer.event(&Event::NotMeasured { step: self.progress.step, why: error });
+                observer.event(&Event::NotMeasured { what: "lambda_max", step: self.progress.step, why: error });
                 self.lambda_max = None;
                 return Ok(());
             }

@@ -1,5 +1,6 @@
 //! Training steps: a state, and what moves it.
 
+use super::layer_statistics::{self, WeightStatistics};
 use super::program::{Purpose, SCALARS, program};
 use crate::batch::Batch;
 use crate::network::{Network, Noise, State};
@@ -97,6 +98,8 @@ impl TrainerOptions {
 /// The program of those steps in which the same terms of the objective are due.
 struct Step {
     due: Vec<bool>,
+    /// Whether it looks at each weight.
+    looks: bool,
     runner: Runner,
 }
 
@@ -151,7 +154,7 @@ impl<'n> Trainer<'n> {
         let due = vec![true; network.due(0).len()];
         let runner = program(network, &how, (batch / parts, parts), &due, Purpose::Train)?;
         let outputs = runner.new_outputs();
-        let programs = vec![Step { due, runner }];
+        let programs = vec![Step { due, looks: false, runner }];
         let mut trainer = Trainer { network, how, batch, parts, programs, outputs, slots, noise: Noise::default() };
         trainer.set_state(state, None)?;
         Ok(trainer)
@@ -171,8 +174,33 @@ impl<'n> Trainer<'n> {
     /// # Errors
     /// When the batch is not shaped as compiled.
     pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
+        self.take(batch, learning_rate, false)
+    }
+
+    /// The same, and what it did to each weight (a parameter of two axes and more): the same step to the last bit. Cost: two sums over
+    /// each weight and its update, one over its gradient; when first asked for, another program is compiled, and its memory is only taken
+    /// while that of ordinary steps is not.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_with_statistics(
+        &mut self,
+        batch: &Batch,
+        learning_rate: f64,
+    ) -> Result<(StepResult, Vec<WeightStatistics>)> {
+        self.release();
+        let state = self.outputs.len();
+        self.outputs.extend(layer_statistics::outputs(self.network));
+        let result = self.take(batch, learning_rate, true);
+        let found = self.outputs.split_off(state);
+        self.release();
+        Ok((result?, layer_statistics::read(self.network, &*self.how.optimizer, learning_rate, &found)))
+    }
+
+    /// Takes a step, with a program that looks at each weight or one that does not.
+    fn take(&mut self, batch: &Batch, learning_rate: f64, looks: bool) -> Result<StepResult> {
         self.check_labels(batch)?;
-        let place = self.program_of(self.network.due(self.noise.step))?;
+        let place = self.program_of(self.network.due(self.noise.step), looks)?;
         // Whatever happens in one part, a step that fails leaves everything as it was.
         let before = (self.parts > 1).then(|| self.buffers().to_vec());
         let mut told = [0.0_f64; SCALARS];
@@ -244,12 +272,13 @@ impl<'n> Trainer<'n> {
     }
 
     /// The place of the program with these terms; compiled when it is first asked for.
-    fn program_of(&mut self, due: Vec<bool>) -> Result<usize> {
-        if let Some(place) = self.programs.iter().position(|step| step.due == due) {
+    fn program_of(&mut self, due: Vec<bool>, looks: bool) -> Result<usize> {
+        if let Some(place) = self.programs.iter().position(|step| step.due == due && step.looks == looks) {
             return Ok(place);
         }
-        let runner = program(self.network, &self.how, self.sizes(), &due, Purpose::Train)?;
-        self.programs.push(Step { due, runner });
+        let purpose = if looks { Purpose::Look } else { Purpose::Train };
+        let runner = program(self.network, &self.how, self.sizes(), &due, purpose)?;
+        self.programs.push(Step { due, looks, runner });
         Ok(self.programs.len() - 1)
     }
 
@@ -411,6 +440,15 @@ impl<'n> Trainer<'n> {
             }
         }
         Ok(None)
+    }
+
+    /// What the next step computes with first: samples of the batch, or of its first part, what they draw with, and weights.
+    pub(super) fn first_pass<'b>(&self, batch: &'b Batch) -> Result<(Cow<'b, Batch>, Noise, Cow<'_, [Tensor]>)> {
+        let weights = match self.how.optimizer.iterates() {
+            true => Cow::Owned(self.iterates()),
+            false => Cow::Borrowed(self.parameters()),
+        };
+        Ok((self.part(batch, 0)?, part_noise(self.noise, 0, self.parts), weights))
     }
 
     /// Where gradients are taken, if not at the parameters.
