@@ -8,7 +8,7 @@ use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
 use crate::nn::{Reads, Targets};
-use crate::optim::{self, Optimizer, Schedule};
+use crate::optim::{self, Optimizer, Pace, Schedule};
 use crate::regularize::{BatchEntropy, batch_entropy};
 use crate::store::{
     Checkpoint, Eigenvalue, ElementType, HessianMeasurement, LayerColumn, LayerMeasurement, NamedTensor, Run,
@@ -228,15 +228,8 @@ impl Experiment {
     ) -> Result<HessianMeasurement> {
         let start = Instant::now();
         let samples = self.samples(probe.samples)?;
-        let mut curvature = Curvature::new(&self.network, probe.norm_mode, samples, state)?;
-        let mut basis_bytes = LanczosOptions::default().basis_bytes;
-        if let Some(limit) = self.config.memory_limit.map(Size::bytes) {
-            basis_bytes = basis_bytes.min(limit / BASIS_SHARE);
-            let state = STATES * (self.network.parameter_count() * size_of::<f64>() + self.network.buffer_bytes());
-            let data = self.dataset.train.bytes() + self.dataset.test.bytes();
-            curvature = curvature.with_memory_limit(limit, data + state + basis_bytes);
-        }
-        let (loss, _) = curvature.gradient()?;
+        let (mut hessian, basis_bytes) = self.hessian(samples, probe.norm_mode, state, stop)?;
+        let (loss, _) = hessian.curvature.gradient()?;
         let options = LanczosOptions {
             top: probe.top,
             tolerance: probe.tolerance,
@@ -244,8 +237,7 @@ impl Experiment {
             seed: probe.seed,
             basis_bytes,
         };
-        let dimension = self.network.parameter_count();
-        let spectrum = largest_eigenvalues(&mut Stoppable { curvature, dimension, stop }, &options)?;
+        let spectrum = largest_eigenvalues(&mut hessian, &options)?;
         let eigenvalue = |pair: &crate::curvature::Eigenpair| Eigenvalue {
             value: pair.value,
             residual: pair.residual,
@@ -259,11 +251,7 @@ impl Experiment {
             dtype: self.network.dtype().to_string(),
             seed: probe.seed,
             learning_rate: probe.learning_rate,
-            // What the edge of stability depends on; other rules have none of that kind.
-            momentum: match self.config.optimizer.name {
-                OptimizerKind::Sgd => self.config.optimizer.momentum,
-                _ => 0.0,
-            },
+            momentum: probe.momentum,
             loss,
             eigenvalues: spectrum.eigenpairs.iter().map(eigenvalue).collect(),
             iterations: spectrum.products as u64,
@@ -271,6 +259,29 @@ impl Experiment {
             seconds: start.elapsed().as_secs_f64(),
             version: env!("CARGO_PKG_VERSION").into(),
         })
+    }
+
+    /// The Hessian over some samples, until `stop` says so, within the memory limit; and the bytes that a basis of Lanczos may take.
+    ///
+    /// # Errors
+    /// When the samples or the mode do not fit.
+    pub(crate) fn hessian<'a>(
+        &'a self,
+        samples: Batch,
+        mode: NormMode,
+        state: State,
+        stop: &'a dyn Fn() -> bool,
+    ) -> Result<(Stoppable<'a>, usize)> {
+        let dimension = self.network.parameter_count();
+        let mut curvature = Curvature::new(&self.network, mode, samples, state)?;
+        let mut basis_bytes = LanczosOptions::default().basis_bytes;
+        if let Some(limit) = self.config.memory_limit.map(Size::bytes) {
+            basis_bytes = basis_bytes.min(limit / BASIS_SHARE);
+            let state = STATES * (dimension * size_of::<f64>() + self.network.buffer_bytes());
+            let data = self.dataset.train.bytes() + self.dataset.test.bytes();
+            curvature = curvature.with_memory_limit(limit, data + state + basis_bytes);
+        }
+        Ok((Stoppable { curvature, dimension, stop }, basis_bytes))
     }
 
     /// Measures the batch entropy of every layer at `state`, over the first `samples` training samples as one batch; with the targets of
@@ -320,7 +331,7 @@ impl Experiment {
 }
 
 /// The Hessian, until somebody wants to stop.
-struct Stoppable<'a> {
+pub(crate) struct Stoppable<'a> {
     curvature: Curvature<'a>,
     dimension: usize,
     stop: &'a dyn Fn() -> bool,
@@ -356,11 +367,14 @@ pub struct HessianProbe {
     pub seed: u64,
     /// The optimiser's rate at this point, kept with the measurement.
     pub learning_rate: f64,
+    /// Its momentum, likewise: what the edge of stability depends on. Rules that have none of that kind: 0.
+    pub momentum: f64,
 }
 
 impl HessianProbe {
-    /// What a configuration says, at the given learning rate.
-    pub fn from_config(config: &Config, samples: usize, learning_rate: f64) -> HessianProbe {
+    /// What a configuration says, at the given pace.
+    pub fn from_config(config: &Config, samples: usize, pace: impl Into<Pace>) -> HessianProbe {
+        let pace = pace.into();
         HessianProbe {
             top: config.measure.top,
             samples,
@@ -368,7 +382,11 @@ impl HessianProbe {
             tolerance: config.measure.tolerance,
             max_iterations: config.measure.max_iterations,
             seed: config.seed,
-            learning_rate,
+            learning_rate: pace.rate,
+            momentum: match config.optimizer.name {
+                OptimizerKind::Sgd => pace.momentum.unwrap_or(config.optimizer.momentum),
+                _ => 0.0,
+            },
         }
     }
 }

@@ -137,6 +137,19 @@ prop_compose! {
 }
 
 prop_compose! {
+    // A learner is sgd's, and its bounds are in order.
+    fn learner()(
+        kind in choice(LearnerKind::ALL),
+        (every, from_epoch) in (1..=usize::MAX, any::<usize>()),
+        (samples, steps) in (1..=usize::MAX, 2..=usize::MAX),
+        least in choice(LeastCurvature::ALL),
+        (min_rate, more) in (0.001..1.0, 0.0..1e6),
+    ) -> LearnerConfig {
+        LearnerConfig { kind, every, from_epoch, samples, steps, least, min_rate, max_rate: min_rate + more }
+    }
+}
+
+prop_compose! {
     fn optimizer()(
         (name, decays) in (choice(OptimizerKind::ALL), choice(Decays::ALL)),
         learning_rate in positive(),
@@ -213,6 +226,7 @@ prop_compose! {
         top_level in top_level(),
         (data, augment, init) in (data(), augment(), init()),
         (optimizer, schedule, sharpness_aware) in training(),
+        learner in learner(),
         dropout in dropped(),
         noise_injection in noise(),
         momentum in 0.0..=1.0,
@@ -223,11 +237,13 @@ prop_compose! {
         every_epochs in 1..=usize::MAX,
         keep in 1..=usize::MAX,
     ) -> Config {
+        let kind = if optimizer.name == OptimizerKind::Sgd { learner.kind } else { LearnerKind::None };
         Config {
             data,
             augment,
             init,
             optimizer,
+            learner: LearnerConfig { kind, ..learner },
             schedule,
             sharpness_aware,
             dropout,
@@ -392,6 +408,16 @@ fn the_defaults_are_written_in_a_fixed_order() {
     peak = 0.3
     batch_law = "none"
     reference_batch = 64
+
+    [learner]
+    kind = "none"
+    every = 20
+    from_epoch = 0
+    samples = 1024
+    steps = 20
+    least = "bulk-removed"
+    min_rate = 1e-6
+    max_rate = 1.0
 
     [dropout]
     rate = 0.0

@@ -104,9 +104,8 @@ fn hessian(run: &Run, flags: &Hessian, common: &Common, output: &Output) -> Resu
     }
     let top = top as usize;
     let config = &experiment.config;
-    let last = experiment.steps_per_epoch().saturating_mul(config.epochs as u64).saturating_sub(1);
     let samples = samples.map_or_else(|| experiment.measured_samples(), |samples| samples as usize);
-    let defaults = HessianProbe::from_config(config, samples, experiment.schedule().rate(step.min(last)));
+    let defaults = HessianProbe::from_config(config, samples, experiment.pace_at(step, &checkpoint.state)?);
     let probe = HessianProbe {
         top,
         norm_mode: mode.unwrap_or(defaults.norm_mode),

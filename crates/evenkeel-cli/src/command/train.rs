@@ -5,8 +5,8 @@ use crate::interrupt;
 use crate::output::{Output, bytes, duration, grouped, number, work_columns};
 use evenkeel::config::{Config, Override};
 use evenkeel::experiment::{Experiment, config_of};
-use evenkeel::store::{Run, fresh_run_dir};
-use evenkeel::train::{Event, Observer, Outcome, TrainingPlan, train};
+use evenkeel::store::{LearnerMeasurement, Run, fresh_run_dir};
+use evenkeel::train::{Event, Observer, Outcome, PlannedLearner, TrainingPlan, train};
 use evenkeel::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -202,6 +202,22 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     Ok(())
 }
 
+/// What a learner of rate and momentum will do.
+fn learner(plan: &PlannedLearner) -> String {
+    let PlannedLearner { kind, first, looks, samples, products, max_rate: _ } = plan;
+    let when = match first {
+        Some(step) => format!(
+            "{} {}, the first before step {}",
+            grouped(*looks),
+            if *looks == 1 { "look" } else { "looks" },
+            grouped(step + 1)
+        ),
+        None => "no look, the run is over before".to_owned(),
+    };
+    let how = format!("{} samples and {} Hessian products each", grouped(*samples as u64), grouped(*products as u64));
+    format!("learned by {kind} from the curvature: {when}; {how}\n")
+}
+
 /// The learning rate over the run as a row of bars.
 fn rates(plan: &TrainingPlan) -> String {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -210,8 +226,12 @@ fn rates(plan: &TrainingPlan) -> String {
     let (Some(first), Some(last)) = (rates.first(), rates.last()) else { return String::new() };
     let bar = |rate: f64| BARS[((8.0 * rate / most).ceil() as usize).min(8)];
     let row: String = rates.iter().map(|at| bar(at.rate)).collect();
+    let (upper, learner) = match &plan.learner {
+        Some(learner) => (", at its most", self::learner(learner)),
+        None => ("", String::new()),
+    };
     format!(
-        "learning rate over {} {}: {} at first, {} at most, {} at last\n  {row}\n",
+        "learning rate over {} {}{upper}: {} at first, {} at most, {} at last\n  {row}\n{learner}",
         grouped(plan.steps),
         if plan.steps == 1 { "step" } else { "steps" },
         number(first.rate),
@@ -269,6 +289,23 @@ fn summary(outcome: &Outcome, config: &Config) -> String {
 /// An accuracy for a line, nothing where there are no classes.
 fn accuracy(value: f64, digits: usize) -> String {
     if value.is_nan() { String::new() } else { format!("  accuracy {value:.digits$}") }
+}
+
+/// What a look at the curvature made of rate and momentum.
+fn learned(found: &LearnerMeasurement) -> String {
+    let what = format!("learning rate {}, momentum {}", number(found.learning_rate), number(found.momentum));
+    let from = match found.learned {
+        true => format!("{}, |Ritz values| {} to {}", found.kind, number(found.least), number(found.largest)),
+        false => "as before: the loss is flat".to_owned(),
+    };
+    let clipped = if found.clipped { ", clipped" } else { "" };
+    format!(
+        "step {}  {what}  ({from}{clipped}; {} samples, norm mode {}, {})",
+        found.step,
+        grouped(found.samples),
+        found.norm_mode,
+        duration(found.seconds)
+    )
 }
 
 /// Shows a progress bar on a terminal, one line an epoch elsewhere.
@@ -362,6 +399,10 @@ impl Observer for Watcher<'_> {
             }
             Event::NotMeasured { step, why } => {
                 self.line(&format!("step {step}  lambda_max not measured: {}", why.what()))
+            }
+            Event::Learned(found) => self.line(&learned(found)),
+            Event::NotLearned { step, why } => {
+                self.line(&format!("step {step}  learning rate and momentum stay as they are: {}", why.what()))
             }
             Event::PassedOver(broken) => {
                 self.bar.suspend(|| self.output.warning(&format!("{}, an older one is taken", broken.what())));

@@ -243,6 +243,28 @@ choices! {
         SquareRoot = "square-root",
     }
 
+    /// How rate and momentum are learned from the curvature.
+    LearnerKind "learner" {
+        /// Not at all.
+        None = "none",
+        /// The rate alone, 2 / (largest + median).
+        Sgd = "sgd",
+        /// Both, the best for momentum on a quadratic (Polyak 1964).
+        HeavyBall = "heavy-ball",
+        /// Both, for Nesterov's momentum.
+        Nesterov = "nesterov",
+        /// Both, as in the authors' runs (Granziol, Zohren, Roberts 2022).
+        AuthorsMn = "authors-mn",
+    }
+
+    /// What counts as the least curvature.
+    LeastCurvature "least curvature" {
+        /// The least of the Ritz values, without one that has more than half of the weight.
+        BulkRemoved = "bulk-removed",
+        /// The median of the Ritz values.
+        Median = "median",
+    }
+
     /// Which parameters have noise while the gradient of a step is taken.
     NoiseScheme "noise scheme" {
         /// None.

@@ -38,9 +38,9 @@ mod table;
 mod write;
 
 pub use choice::{
-    Activation, AveragingKind, BatchLaw, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod, LookAhead,
-    Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Padding,
-    Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
+    Activation, AveragingKind, BatchLaw, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod, LearnerKind,
+    LeastCurvature, LookAhead, Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode,
+    OptimizerKind, Overlap, Padding, Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
 };
 pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;
@@ -52,7 +52,7 @@ pub use size::Size;
 pub use table::{
     AugmentConfig, AveragingConfig, BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig,
     DropoutConfig, EntropySgdConfig, FlatnessConfig, GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS,
-    Key, L2Config, MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig, SharpnessAwareConfig,
-    SpectralConfig, WeightRescalingConfig,
+    Key, L2Config, LearnerConfig, MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig,
+    SharpnessAwareConfig, SpectralConfig, WeightRescalingConfig,
 };
 pub use write::reference;

@@ -1,6 +1,6 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
-use super::choice::{AveragingKind, OptimizerKind};
+use super::choice::{AveragingKind, LearnerKind, OptimizerKind};
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, VERSION};
@@ -205,10 +205,12 @@ impl<'a> Resolver<'a> {
         if optimizer.name == OptimizerKind::AdamW && !given("optimizer.weight_decay") {
             optimizer.weight_decay = 0.01;
         }
-        if optimizer.name == OptimizerKind::RmsProp && !given("optimizer.momentum") {
+        let plain = optimizer.name == OptimizerKind::RmsProp || self.config.learner.kind == LearnerKind::Sgd;
+        if plain && !given("optimizer.momentum") {
             optimizer.momentum = 0.0;
         }
-        if optimizer.name == OptimizerKind::EntropySgd && !given("optimizer.nesterov") {
+        let nesterov = optimizer.name == OptimizerKind::EntropySgd || self.config.learner.kind == LearnerKind::Nesterov;
+        if nesterov && !given("optimizer.nesterov") {
             optimizer.nesterov = true;
         }
     }
@@ -234,6 +236,26 @@ impl<'a> Resolver<'a> {
             let fault =
                 Fault::value("entropy-sgd averages by itself", "leave averaging out, or choose another optimizer");
             return self.fault_of(&["averaging.name", "optimizer.name"], fault);
+        }
+        let learner = &self.config.learner;
+        if learner.kind != LearnerKind::None && self.config.optimizer.name != OptimizerKind::Sgd {
+            let fault = Fault::value(
+                format!(
+                    "learner.kind sets rate and momentum of sgd, and the optimizer is {}",
+                    self.config.optimizer.name
+                ),
+                "the rules are those of gradient descent with momentum",
+            )
+            .hint("use `--optimizer sgd`, or `--set learner.kind=none`");
+            return self.fault_of(&["learner.kind", "optimizer.name"], fault);
+        }
+        if learner.min_rate > learner.max_rate {
+            let fault = Fault::value(
+                "learner.min_rate is above learner.max_rate",
+                format!("no rate is at least {} and at most {}", learner.min_rate, learner.max_rate),
+            )
+            .hint("lower min_rate, or raise max_rate");
+            return self.fault_of(&["learner.min_rate", "learner.max_rate"], fault);
         }
         for (path, factor) in [("dropout.r1", dropout.r1), ("dropout.r2", dropout.r2)] {
             if factor != 0.0 && dropout.rate == 0.0 {

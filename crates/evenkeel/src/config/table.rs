@@ -356,6 +356,26 @@ settings! {
         reference_batch: usize = 64, [at least 1];
     }
 
+    /// Learning rate and momentum of sgd, learned from the curvature while training goes on. The schedule's course applies to the learned rate.
+    learner: LearnerConfig {
+        /// Which rule: none, sgd (the rate alone), heavy-ball or nesterov, which are right for every scale of the loss, or authors-mn.
+        kind: LearnerKind = LearnerKind::None;
+        /// Epochs from one look at the curvature to the next.
+        every: usize = 20, [at least 1];
+        /// The first epoch that begins with one; before it, rate and momentum are the optimizer's.
+        from_epoch: usize = 0;
+        /// Training samples that are looked at, drawn once; all where there are fewer. In norm mode batch, as one batch.
+        samples: usize = 1024, [at least 1];
+        /// Hessian products of each look, along one random vector.
+        steps: usize = 20, [at least 2];
+        /// What counts as the least curvature: bulk-removed or median.
+        least: LeastCurvature = LeastCurvature::BulkRemoved;
+        /// No learned rate is below this.
+        min_rate: f64 = 1e-6, [above 0];
+        /// No learned rate is above this.
+        max_rate: f64 = 1.0, [above 0];
+    }
+
     /// Dropout of hidden values in training, and the penalties it stands for.
     dropout: DropoutConfig {
         /// Share of the values that is dropped; 0: none.

@@ -29,8 +29,8 @@ mod text;
 use serde::Serialize;
 
 pub use labels::{add_label_noise, other_class};
-pub(crate) use order::permutation;
 pub use order::{Batches, epoch_order};
+pub(crate) use order::{drawn, permutation};
 pub use spec::{DataInfo, DataSpec, catalogue};
 pub use split::{Normalization, Real, Split};
 pub use text::Vocabulary;

@@ -1,7 +1,7 @@
 //! Adam without the part of a step that only makes scale-invariant weights longer.
 
 use super::adam::{Adam, Moments};
-use super::{Optimizer, Update};
+use super::{Optimizer, Pace, Update};
 use evenkeel_graph::Var;
 
 /// [`Adam`] with decoupled decay whose step has no part along weights that are scale-invariant as far as their gradient tells.
@@ -66,8 +66,8 @@ impl Optimizer for AdamP {
         self.adam.numbers()
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        self.adam.at_step(step)
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        self.adam.at_step(step, pace)
     }
 }
 

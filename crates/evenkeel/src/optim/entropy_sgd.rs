@@ -1,6 +1,6 @@
 //! Descent of the local entropy, which is large where a valley is wide.
 
-use super::{ITERATE, Optimizer, Update};
+use super::{ITERATE, Optimizer, Pace, Update};
 use crate::config::EntropyVariant;
 use evenkeel_graph::{DType, Var};
 
@@ -150,7 +150,7 @@ impl Optimizer for EntropySgd {
         4
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
+    fn at_step(&self, step: u64, _pace: Pace) -> Vec<f64> {
         let (steps, flag) = (self.steps.max(1) as u64, |is: bool| if is { 1.0 } else { 0.0 });
         let inner = step % steps;
         vec![self.scope_at(step / steps + 1), flag(inner == 0), flag(inner + 1 == steps), flag(step == 0)]

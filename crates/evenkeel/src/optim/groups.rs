@@ -1,6 +1,6 @@
 //! Parameters that are treated differently: by the patterns of their paths, and by whether they decay.
 
-use super::{Optimizer, Update};
+use super::{Optimizer, Pace, Update};
 use crate::pattern;
 use evenkeel_graph::{Tensor, Var};
 
@@ -50,8 +50,8 @@ impl Optimizer for Groups {
         self.any().map_or(0, |rule| rule.numbers())
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        self.any().map_or(vec![], |rule| rule.at_step(step))
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        self.any().map_or(vec![], |rule| rule.at_step(step, pace))
     }
 
     fn iterates(&self) -> bool {

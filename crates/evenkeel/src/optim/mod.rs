@@ -8,6 +8,7 @@ mod adamp;
 mod averaging;
 mod entropy_sgd;
 mod groups;
+mod learner;
 mod rescaling;
 mod rmsprop;
 mod schedule;
@@ -19,6 +20,7 @@ pub use adamp::AdamP;
 pub use averaging::{Averaged, Weighting};
 pub use entropy_sgd::EntropySgd;
 pub use groups::{Group, Groups};
+pub use learner::{Learned, Learner};
 pub use rescaling::Rescaled;
 pub use rmsprop::RmsProp;
 pub use schedule::Schedule;
@@ -26,7 +28,8 @@ pub use sgd::Sgd;
 pub use sharpness::SharpnessAware;
 
 use crate::config::{
-    AveragingConfig, AveragingKind, Config, Decays, EntropyVariant, OptimizerConfig, OptimizerKind, RescalingOf,
+    AveragingConfig, AveragingKind, Config, Decays, EntropyVariant, LearnerKind, OptimizerConfig, OptimizerKind,
+    RescalingOf,
 };
 use crate::network::Network;
 use crate::norm::{Invariance, scale_invariant};
@@ -115,11 +118,13 @@ fn grouped(config: &Config, decays: bool) -> Box<dyn Optimizer> {
 
 fn rule(config: &Config, weight_decay: f64) -> Box<dyn Optimizer> {
     let entropy = &config.entropy_sgd;
+    let paced = config.learner.kind != LearnerKind::None;
     let config = &config.optimizer;
     let &OptimizerConfig { momentum, dampening, nesterov, beta1, beta2, epsilon, .. } = config;
     let adam = |decoupled| Adam { beta1, beta2, epsilon, weight_decay, decoupled };
+    let sgd = Sgd { momentum, paced, dampening, nesterov, weight_decay };
     match config.name {
-        OptimizerKind::Sgd => Box::new(Sgd { momentum, dampening, nesterov, weight_decay }),
+        OptimizerKind::Sgd => Box::new(sgd),
         OptimizerKind::Adam => Box::new(adam(false)),
         OptimizerKind::AdamW => Box::new(adam(true)),
         OptimizerKind::AdamP => {
@@ -127,9 +132,7 @@ fn rule(config: &Config, weight_decay: f64) -> Box<dyn Optimizer> {
             Box::new(AdamP { adam: adam(true), delta, decay_ratio, nesterov })
         }
         OptimizerKind::Adamax => Box::new(Adamax { beta1, beta2, epsilon, weight_decay }),
-        OptimizerKind::EntropySgd if entropy.steps == 0 => {
-            Box::new(Sgd { momentum, dampening, nesterov, weight_decay })
-        }
+        OptimizerKind::EntropySgd if entropy.steps == 0 => Box::new(sgd),
         OptimizerKind::EntropySgd => Box::new(EntropySgd {
             variant: entropy.variant,
             steps: entropy.steps,
@@ -165,8 +168,8 @@ pub trait Optimizer {
         0
     }
 
-    /// Those numbers at a step, counted from 0.
-    fn at_step(&self, _step: u64) -> Vec<f64> {
+    /// Those numbers at a step, counted from 0, that is taken at this pace.
+    fn at_step(&self, _step: u64, _pace: Pace) -> Vec<f64> {
         vec![]
     }
 
@@ -190,6 +193,21 @@ pub trait Optimizer {
 
 /// What a rule keeps when it takes gradients at a point of its own ([`Optimizer::iterates`]).
 pub const ITERATE: &str = "iterate";
+
+/// What may change from step to step by a schedule or a learner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The learning rate.
+    pub rate: f64,
+    /// The momentum, of rules that are told it at each step; none: their own.
+    pub momentum: Option<f64>,
+}
+
+impl From<f64> for Pace {
+    fn from(rate: f64) -> Self {
+        Pace { rate, momentum: None }
+    }
+}
 
 /// What a rule sees of one parameter.
 #[derive(Clone, Debug)]
@@ -221,8 +239,8 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
         (**self).numbers()
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        (**self).at_step(step)
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        (**self).at_step(step, pace)
     }
 
     fn iterates(&self) -> bool {

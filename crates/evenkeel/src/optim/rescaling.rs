@@ -1,6 +1,6 @@
 //! Weights whose length means nothing, brought back to one length.
 
-use super::{Optimizer, Update};
+use super::{Optimizer, Pace, Update};
 use crate::norm::Invariance;
 use evenkeel_graph::{Tensor, Var};
 use std::collections::BTreeMap;
@@ -67,8 +67,8 @@ impl<O: Optimizer> Optimizer for Rescaled<O> {
         self.rule.numbers() + 1
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        let mut numbers = self.rule.at_step(step);
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        let mut numbers = self.rule.at_step(step, pace);
         numbers.push(if (step + 1).is_multiple_of(self.every.max(1)) { 1.0 } else { 0.0 });
         numbers
     }

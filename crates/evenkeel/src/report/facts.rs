@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::Result;
 use crate::init::{InitMeasurement, PROBE};
-use crate::store::{Content, HessianMeasurement, LayerMeasurement, Metrics, Run};
+use crate::store::{Content, HessianMeasurement, LayerMeasurement, LearnerMeasurement, Metrics, Run};
 
 /// Everything the page is made from.
 pub(super) struct Facts {
@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) layers: Vec<LayerMeasurement>,
     /// What a method made of the drawn weights.
     pub(super) initialization: Option<InitMeasurement>,
+    /// What a learner made of the curvature, by step.
+    pub(super) learned: Vec<LearnerMeasurement>,
     /// Measurements of other probes: name and content.
     pub(super) others: Vec<(String, Value)>,
     /// What could not be read, in words.
@@ -69,14 +71,16 @@ impl Facts {
             ));
         }
         let (mut hessians, mut layers, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        let mut initialization = None;
+        let (mut initialization, mut learned) = (None, Vec::new());
         for measurement in run.measurements()? {
             match measurement.content {
                 Content::Hessian(hessian) => hessians.push(hessian),
                 Content::Layers(found) => layers.push(found),
                 Content::Other(value) => {
-                    if value.get("probe").and_then(Value::as_str) == Some(PROBE) {
-                        initialization = serde_json::from_value(value.clone()).ok();
+                    match value.get("probe").and_then(Value::as_str) {
+                        Some(PROBE) => initialization = serde_json::from_value(value.clone()).ok(),
+                        Some(LearnerMeasurement::PROBE) => learned.extend(serde_json::from_value(value.clone()).ok()),
+                        _ => {}
                     }
                     others.push((measurement.name, value));
                 }
@@ -84,6 +88,7 @@ impl Facts {
             }
         }
         hessians.sort_by_key(|hessian| (hessian.step, group(hessian)));
+        learned.sort_by_key(|one: &LearnerMeasurement| one.step);
         layers.sort_by(|a, b| (&a.probe, a.step, a.samples).cmp(&(&b.probe, b.step, b.samples)));
         let summary = run.summary().unwrap_or_else(|_| {
             left_out.push("the summary could not be read".to_owned());
@@ -122,6 +127,7 @@ impl Facts {
             hessians,
             layers,
             initialization,
+            learned,
             others,
             left_out,
             ended,

@@ -15,6 +15,7 @@
 mod facts;
 mod figures;
 mod layers;
+mod learner;
 pub(crate) mod page;
 pub(crate) mod plot;
 mod reading;

@@ -9,8 +9,8 @@ use super::layers;
 use super::reading::ratio;
 use super::text::{duration, escape, integer, norm_mode, significant};
 use crate::init::ParameterChange;
-use crate::store::HessianMeasurement;
 use crate::store::number::to_json;
+use crate::store::{HessianMeasurement, LearnerMeasurement};
 
 /// The longest text of another probe's measurement that is shown whole, in bytes.
 const SHOWN: usize = 20_000;
@@ -19,6 +19,7 @@ const SHOWN: usize = 20_000;
 pub(super) fn data(facts: &Facts) -> Value {
     let mut tables = json!({ "metrics": metrics(facts), "measurements": measurements(facts) });
     tables["initialization"] = initialization(facts);
+    tables["learner"] = learner(facts);
     for (probe, table) in layers::data(&facts.layers) {
         tables[probe] = table;
     }
@@ -33,6 +34,18 @@ fn initialization(facts: &Facts) -> Value {
         "scale": column(|one| to_json(one.scale)),
         "gradient_before": column(|one| to_json(one.gradient_before)),
         "gradient_after": column(|one| to_json(one.gradient_after)),
+    })
+}
+
+fn learner(facts: &Facts) -> Value {
+    let column = |of: fn(&LearnerMeasurement) -> Value| facts.learned.iter().map(of).collect::<Vec<Value>>();
+    json!({
+        "step": column(|one| one.step.into()),
+        "largest": column(|one| to_json(one.largest)),
+        "least": column(|one| to_json(one.least)),
+        "learning_rate": column(|one| to_json(one.learning_rate)),
+        "momentum": column(|one| to_json(one.momentum)),
+        "clipped": column(|one| one.clipped.into()),
     })
 }
 

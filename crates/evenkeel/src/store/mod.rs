@@ -20,6 +20,7 @@
 pub mod checkpoint;
 pub mod files;
 pub mod layers;
+pub mod learning;
 pub mod measurement;
 pub mod metrics;
 pub(crate) mod number;
@@ -34,6 +35,7 @@ use serde_json::{Map, Value};
 pub use self::checkpoint::{Checkpoint, Latest};
 pub use self::files::write_atomically;
 pub use self::layers::{LayerColumn, LayerMeasurement};
+pub use self::learning::LearnerMeasurement;
 pub use self::measurement::{Content, Eigenvalue, HessianMeasurement, Measurement};
 pub use self::metrics::{Metrics, MetricsWriter, Record};
 pub use self::tensors::{ElementType, NamedTensor, TensorFile, read_safetensors, write_safetensors};

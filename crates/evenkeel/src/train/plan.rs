@@ -1,13 +1,15 @@
 //! What training will take, known before the first step.
 
 use super::evaluate::Evaluator;
+use super::learning;
 use super::memory;
 use super::step::{Trainer, TrainerOptions};
 use super::supply::batches_ahead;
 use crate::augment::transforms;
-use crate::config::Size;
+use crate::config::{LearnerKind, Size};
 use crate::experiment::Experiment;
 use crate::network::Network;
+use crate::optim::Learner;
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
@@ -60,8 +62,28 @@ pub struct TrainingPlan {
     pub transforms: Vec<String>,
     /// Steps of the run.
     pub steps: u64,
-    /// The learning rate over the run: at the first step, at the last, and evenly between.
+    /// The learning rate over the run: at the first step, at the last, and evenly between. With a learner, the most it can be.
     pub learning_rates: Vec<Rate>,
+    /// What a learner of rate and momentum will do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learner: Option<PlannedLearner>,
+}
+
+/// When a learner looks at the curvature, and at how much.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedLearner {
+    /// Which rule.
+    pub kind: LearnerKind,
+    /// The step before the first look; none where the run is over before.
+    pub first: Option<u64>,
+    /// How often it looks.
+    pub looks: u64,
+    /// Samples of each look.
+    pub samples: usize,
+    /// Hessian products of each look.
+    pub products: usize,
+    /// No learned rate is above this.
+    pub max_rate: f64,
 }
 
 /// The learning rate of a step.
@@ -119,6 +141,7 @@ impl TrainingPlan {
             transforms: transforms(&experiment.config),
             steps: all,
             learning_rates: rates(experiment, all),
+            learner: learner(experiment, all),
         }
     }
 
@@ -205,12 +228,38 @@ fn waiting_bytes(experiment: &Experiment) -> usize {
     batches_ahead(experiment) * experiment.config.batch_size * sample_bytes(experiment)
 }
 
-/// Up to [`RATES`] rates of a run of `steps`.
+/// What the learner will do in a run of `steps`.
+fn learner(experiment: &Experiment, steps: u64) -> Option<PlannedLearner> {
+    let config = &experiment.config;
+    let Learner { kind, max_rate, .. } = Learner::of_config(&config.learner)?;
+    let length = experiment.steps_per_epoch().max(1);
+    let due = (0..config.epochs as u64).map(|epoch| epoch.saturating_mul(length));
+    let due = due.filter(|step| *step < steps && learning::is_due(config, length, *step));
+    let products = config.learner.steps.min(experiment.network.parameter_count());
+    Some(PlannedLearner {
+        kind,
+        first: due.clone().next(),
+        looks: due.count() as u64,
+        samples: learning::looked_at(experiment),
+        products,
+        max_rate,
+    })
+}
+
+/// Up to [`RATES`] rates of a run of `steps`; with a learner, the largest.
 fn rates(experiment: &Experiment, steps: u64) -> Vec<Rate> {
+    let config = &experiment.config;
     let schedule = experiment.schedule();
+    let most = |step| match Learner::of_config(&config.learner) {
+        None => config.learning_rate(),
+        Some(_) if step < (config.learner.from_epoch as u64).saturating_mul(experiment.steps_per_epoch()) => {
+            config.learning_rate()
+        }
+        Some(learner) => learner.max_rate,
+    };
     let count = steps.min(RATES);
     let at = |place: u64| (u128::from(place) * u128::from(steps - 1) / u128::from(count - 1).max(1)) as u64;
-    (0..count).map(at).map(|step| Rate { step, rate: schedule.rate(step) }).collect()
+    (0..count).map(at).map(|step| Rate { step, rate: most(step) * schedule.factor(step) }).collect()
 }
 
 /// The largest tensor, which is there as bytes and as numbers when it is read.

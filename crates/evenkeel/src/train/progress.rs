@@ -2,6 +2,7 @@
 
 use super::evaluate::Evaluation;
 use super::step::StepResult;
+use crate::optim::Pace;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -14,12 +15,14 @@ pub(crate) struct Progress {
     pub(crate) epoch: Epoch,
     /// Means of the last whole epoch.
     pub(crate) last: Evaluation,
+    /// The rate before the schedule's course, and the momentum, that a learner has set.
+    pub(crate) learned: Option<Pace>,
 }
 
 impl Default for Progress {
     fn default() -> Self {
         let last = Evaluation { loss: f64::NAN, accuracy: f64::NAN };
-        Progress { step: 0, seconds: 0.0, epoch: Epoch::default(), last }
+        Progress { step: 0, seconds: 0.0, epoch: Epoch::default(), last, learned: None }
     }
 }
 
@@ -51,7 +54,7 @@ fn bits(value: f64) -> Value {
 
 impl Progress {
     pub(crate) fn to_json(&self, seconds: f64) -> Value {
-        json!({
+        let mut state = json!({
             "format": 1,
             "step": self.step,
             "seconds": seconds,
@@ -61,7 +64,11 @@ impl Progress {
                 "accuracy": bits(self.epoch.accuracy),
             },
             "last_epoch": { "loss": bits(self.last.loss), "accuracy": bits(self.last.accuracy) },
-        })
+        });
+        if let Some(Pace { rate, momentum }) = self.learned {
+            state["learned"] = json!({ "rate": bits(rate), "momentum": momentum.map(bits) });
+        }
+        state
     }
 
     pub(crate) fn from_json(step: u64, value: &Value) -> Result<Progress> {
@@ -78,6 +85,11 @@ impl Progress {
         if value["step"].as_u64() != Some(step) {
             return Err(broken("step"));
         }
+        let learned = match (&value["learned"], &value["learned"]["momentum"]) {
+            (Value::Null, _) => None,
+            (_, Value::Null) => Some(Pace::from(float("learned", "rate")?)),
+            _ => Some(Pace { rate: float("learned", "rate")?, momentum: Some(float("learned", "momentum")?) }),
+        };
         Ok(Progress {
             step,
             seconds: value["seconds"].as_f64().ok_or_else(|| broken("seconds"))?,
@@ -87,6 +99,7 @@ impl Progress {
                 accuracy: float("epoch", "accuracy")?,
             },
             last: Evaluation { loss: float("last_epoch", "loss")?, accuracy: float("last_epoch", "accuracy")? },
+            learned,
         })
     }
 }

@@ -1,11 +1,14 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
 use super::evaluate::{Evaluation, Evaluator};
+use super::event::{Event, Observer};
 use super::fresh::Fresh;
+use super::learning::{self, Learning};
 use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use super::supply::{Supply, batches_ahead};
+use super::way_back::{shell_word, smaller_rate};
 use crate::ahead::Ahead;
 use crate::batch::Batch;
 use crate::config::{Config, InitMethod, NormMode};
@@ -15,9 +18,9 @@ use crate::init::{InitMeasurement, Prepared};
 use crate::network::{Noise, State};
 use crate::nn::Targets;
 use crate::norm::recalibrate;
-use crate::optim::Schedule;
+use crate::optim::{Pace, Schedule};
 use crate::report::write_report;
-use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
+use crate::store::{Checkpoint, Content, MetricsWriter, Record, Run};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -28,74 +31,6 @@ use std::time::Instant;
 
 /// Batches at most that running statistics are taken anew from: their mean is then as good as it needs to be.
 const RECALIBRATION_BATCHES: u64 = 100;
-
-/// What training tells whoever watches.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The drawn weights are adapted, before anything is written.
-    Preparing {
-        /// Iterations done.
-        done: usize,
-        /// Iterations in all.
-        of: usize,
-    },
-    /// What was made of them.
-    Prepared(InitMeasurement),
-    /// Training starts, or goes on after `step` steps.
-    Started {
-        /// The run's folder.
-        run: PathBuf,
-        /// Steps done before.
-        step: u64,
-        /// Steps in all.
-        steps: u64,
-        /// Numbers that are learned.
-        parameters: usize,
-    },
-    /// A step was taken.
-    Step {
-        /// Steps done.
-        step: u64,
-        /// What it found.
-        result: StepResult,
-    },
-    /// An epoch is over.
-    Epoch {
-        /// Epochs done.
-        epoch: u64,
-        /// Mean over the epoch's steps.
-        train: Evaluation,
-        /// Over the test samples, with running statistics.
-        test: Evaluation,
-    },
-    /// The Hessian's top was measured.
-    Measured(HessianMeasurement),
-    /// A measurement met a number that is not finite; training goes on.
-    NotMeasured {
-        /// Steps done.
-        step: u64,
-        /// Why.
-        why: Error,
-    },
-    /// A checkpoint is damaged; training goes on from an older one.
-    PassedOver(Error),
-}
-
-/// Watches training, and may stop it.
-pub trait Observer {
-    /// Is told what happens.
-    fn event(&mut self, event: &Event);
-
-    /// Whether to stop: the state is saved and training can go on later.
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
-
-/// An observer that neither looks nor stops.
-impl Observer for () {
-    fn event(&mut self, _: &Event) {}
-}
 
 /// What a finished run came to.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -160,6 +95,7 @@ struct Session<'e> {
     trainer: Trainer<'e>,
     evaluator: Evaluator<'e>,
     schedule: Schedule,
+    learning: Option<Learning<'e>>,
     progress: Progress,
     steps_per_epoch: u64,
     steps: u64,
@@ -232,6 +168,10 @@ impl<'e> Session<'e> {
             prepared.map(|Prepared { state, measurement }| trainer.set_state(state, None).map(|()| measurement));
         let prepared = prepared.transpose().inspect_err(|_| fresh.take().into_iter().for_each(Fresh::discard))?;
         trainer.set_noise(Noise { seed: config.seed, step: progress.step });
+        let learning = Learning::of(experiment, steps_per_epoch);
+        if learning.is_none() {
+            progress.learned = None;
+        }
         let nothing = Evaluation { loss: f64::NAN, accuracy: f64::NAN };
         Ok(Session {
             experiment,
@@ -240,6 +180,7 @@ impl<'e> Session<'e> {
             trainer,
             evaluator,
             schedule,
+            learning,
             progress,
             steps_per_epoch,
             steps,
@@ -316,9 +257,10 @@ impl<'e> Session<'e> {
             if observer.interrupted() {
                 return Err(self.interrupt()?);
             }
+            self.learn(observer)?;
             let batch = next()?;
-            let rate = self.schedule.rate(self.progress.step);
-            let result = self.trainer.step(&batch, rate)?;
+            let pace = self.pace(self.progress.step);
+            let result = self.trainer.step(&batch, pace)?;
             if !result.is_finite() {
                 return Err(self.diverged(&batch, result)?);
             }
@@ -328,10 +270,14 @@ impl<'e> Session<'e> {
             let mut values = self.named([
                 ("loss", result.loss),
                 ("accuracy", result.accuracy),
-                ("learning_rate", rate),
+                ("learning_rate", pace.rate),
                 ("gradient_norm", result.gradient_norm),
                 ("seconds", self.seconds()),
             ]);
+            if self.learning.is_some() {
+                let momentum = pace.momentum.unwrap_or(self.config().optimizer.momentum);
+                values.push(("momentum".into(), momentum));
+            }
             let ends_epoch = self.progress.step.is_multiple_of(self.steps_per_epoch);
             if ends_epoch {
                 values.extend(self.end_epoch(observer)?);
@@ -347,6 +293,34 @@ impl<'e> Session<'e> {
             }
         }
         Ok(())
+    }
+
+    /// The pace of the step after `step` steps.
+    fn pace(&self, step: u64) -> Pace {
+        learning::pace(self.config(), &self.schedule, self.progress.learned, step)
+    }
+
+    /// Looks at the curvature for rate and momentum, where that is due.
+    fn learn(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let step = self.progress.step;
+        let Some(learning) = self.learning.as_ref().filter(|learning| learning.is_due(step)) else { return Ok(()) };
+        self.trainer.release();
+        self.evaluator.release();
+        let stop = || observer.interrupted();
+        match learning.look(self.trainer.walker(), step, self.progress.learned, &stop) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(self.interrupt()?),
+            Err(error) if matches!(error.kind(), ErrorKind::Numerical | ErrorKind::Memory) => {
+                observer.event(&Event::NotLearned { step, why: error });
+                Ok(())
+            }
+            found => {
+                let (pace, measurement) = found?;
+                self.run.write_learned(&measurement)?;
+                self.progress.learned = pace;
+                observer.event(&Event::Learned(measurement));
+                Ok(())
+            }
+        }
     }
 
     /// Whether a measurement is due on the way; the one at the end is [`Session::finish`]'s.
@@ -415,8 +389,8 @@ impl<'e> Session<'e> {
     }
 
     fn measure(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let rate = self.schedule.rate(self.progress.step.min(self.steps.saturating_sub(1)));
-        let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), rate);
+        let pace = self.pace(self.progress.step.min(self.steps.saturating_sub(1)));
+        let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), pace);
         let stop = || observer.interrupted();
         // Measurements take memory of their own.
         self.trainer.release();
@@ -511,7 +485,14 @@ impl<'e> Session<'e> {
     fn with_way_back(&mut self, error: Error) -> Result<Error> {
         self.metrics.sync()?;
         write_report(&self.run)?;
-        let rate = smaller_rate(self.config().optimizer.learning_rate, self.lambda_max);
+        let rate = smaller_rate(
+            self.progress.learned.map_or(self.config().optimizer.learning_rate, |pace| pace.rate),
+            self.lambda_max,
+        );
+        let smaller = match self.learning {
+            Some(_) => format!("--set learner.max_rate={rate}"),
+            None => format!("--lr {rate}"),
+        };
         let dir = shell_word(self.run.dir());
         let Some(kept) = self.run.checkpoint_steps()?.last().copied() else { return Ok(error) };
         let place = self.run.checkpoint_dir(kept).display().to_string();
@@ -527,11 +508,11 @@ impl<'e> Session<'e> {
             let again = shell_word(Path::new(&format!("{}-again", self.run.dir().display())));
             return Ok(error
                 .detail("kept", place)
-                .hint(format!("train anew with a smaller rate: `evenkeel train {config} --lr {rate} --out {again}`")));
+                .hint(format!("train anew with a smaller rate: `evenkeel train {config} {smaller} --out {again}`")));
         }
         Ok(error
             .detail("kept", format!("{place}, a finite state"))
-            .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} --lr {rate}`")))
+            .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} {smaller}`")))
     }
 
     fn finish(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
@@ -567,21 +548,4 @@ impl<'e> Session<'e> {
         write_report(&self.run)?;
         measured.map(|()| outcome)
     }
-}
-
-/// A tenth of the rate, or less where the sharpness asks for it; one digit, as one would type it.
-fn smaller_rate(rate: f64, lambda_max: Option<f64>) -> String {
-    let bound = lambda_max.filter(|lambda| *lambda > 0.0).map_or(f64::INFINITY, |lambda| 1.0 / lambda);
-    let scientific = format!("{:.0e}", (rate / 10.0).min(bound));
-    match scientific.parse::<f64>() {
-        Ok(rate) if (1e-4..1e4).contains(&rate) => rate.to_string(),
-        _ => scientific,
-    }
-}
-
-/// A path as a shell takes it.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -5,7 +5,7 @@ use crate::batch::Batch;
 use crate::network::{Network, Noise, State};
 use crate::nn::{ParameterInfo, Perturbation};
 use crate::norm::check_weights;
-use crate::optim::{ITERATE, Optimizer, SharpnessAware};
+use crate::optim::{ITERATE, Optimizer, Pace, SharpnessAware};
 use crate::runner::{Feed, MemoryLimit, Runner};
 use crate::work::Work;
 use crate::{Error, Result};
@@ -162,7 +162,7 @@ impl<'n> Trainer<'n> {
         self.noise = noise;
     }
 
-    /// Takes one step at the given rate. When loss or gradient are not finite, nothing changes.
+    /// Takes one step at the given pace, which may be a rate alone. When loss or gradient are not finite, nothing changes.
     ///
     /// In micro-batches the rule is shown the mean of their gradients, which is that of the batch where samples do not depend on each
     /// other. Batch norm takes the statistics of each micro-batch, and running statistics move once for each; sharpness-aware steps look
@@ -170,7 +170,8 @@ impl<'n> Trainer<'n> {
     ///
     /// # Errors
     /// When the batch is not shaped as compiled.
-    pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
+    pub fn step(&mut self, batch: &Batch, pace: impl Into<Pace>) -> Result<StepResult> {
+        let pace = pace.into();
         self.check_labels(batch)?;
         let place = self.program_of(self.network.due(self.noise.step))?;
         // Whatever happens in one part, a step that fails leaves everything as it was.
@@ -183,7 +184,7 @@ impl<'n> Trainer<'n> {
                 _ if last => -1.0,
                 _ => 0.0,
             };
-            let numbers = self.numbers(self.noise, learning_rate, update);
+            let numbers = self.numbers(self.noise, pace, update);
             let samples = self.part(batch, part)?;
             let runner = &mut self.programs[place].runner;
             runner.set_noise(part_noise(self.noise, part, self.parts));
@@ -255,15 +256,15 @@ impl<'n> Trainer<'n> {
 
     /// What a step is given beside its batch, in the order of tracing. `update`, for micro-batches: 1 makes the update, 0 adds to the sum
     /// of gradients, -1 forgets it.
-    pub(crate) fn numbers(&self, noise: Noise, learning_rate: f64, update: f64) -> Vec<Tensor> {
+    pub(crate) fn numbers(&self, noise: Noise, pace: Pace, update: f64) -> Vec<Tensor> {
         let dtype = self.network.dtype();
         let perturbation = self.how.perturbation.iter().filter_map(|perturbation| {
             let numbers = perturbation.at_step(noise);
             Tensor::from_f64([numbers.len()], dtype, &numbers)
         });
-        let optimizer = self.how.optimizer.at_step(noise.step).into_iter().map(|number| scalar(number, dtype));
+        let optimizer = self.how.optimizer.at_step(noise.step, pace).into_iter().map(|number| scalar(number, dtype));
         let update = (self.parts > 1).then(|| scalar(update, dtype));
-        perturbation.chain([scalar(learning_rate, dtype)]).chain(optimizer).chain(update).collect()
+        perturbation.chain([scalar(pace.rate, dtype)]).chain(optimizer).chain(update).collect()
     }
 
     /// The parameters as they are now.
@@ -399,7 +400,7 @@ impl<'n> Trainer<'n> {
         let taken = Noise { step: self.noise.step.wrapping_sub(1), ..self.noise };
         let due = self.network.due(taken.step);
         let mut runner = program(self.network, &self.how, self.sizes(), &due, Purpose::Inspect)?;
-        let numbers = self.numbers(taken, 0.0, 0.0);
+        let numbers = self.numbers(taken, 0.0.into(), 0.0);
         let iterates = self.iterates();
         for part in 0..self.parts {
             let samples = self.part(batch, part)?;
@@ -411,6 +412,13 @@ impl<'n> Trainer<'n> {
             }
         }
         Ok(None)
+    }
+
+    /// A copy of where gradients are taken, and the buffers.
+    pub(super) fn walker(&self) -> State {
+        let iterates = self.iterates();
+        let parameters = if iterates.is_empty() { self.parameters().to_vec() } else { iterates };
+        State { parameters, buffers: self.buffers().to_vec() }
     }
 
     /// Where gradients are taken, if not at the parameters.
