@@ -46,6 +46,7 @@ pub mod statistics;
 mod verdict;
 
 mod paper_03_batch_normalization;
+mod paper_04_batch_size;
 mod paper_05_dropout;
 mod paper_07_weight_rescaling;
 mod paper_08_improved_group_norm;
@@ -67,6 +68,7 @@ pub use verdict::Verdict;
 
 static PAPERS: &[&Paper] = &[
     &paper_03_batch_normalization::PAPER,
+    &paper_04_batch_size::PAPER,
     &paper_05_dropout::PAPER,
     &paper_07_weight_rescaling::PAPER,
     &paper_08_improved_group_norm::PAPER,
