@@ -156,7 +156,7 @@ prop_compose! {
         (momentum, dampening, nesterov) in (0.0..1.0, 0.0..1.0, any::<bool>()),
         weight_decay in prop_oneof![Just(0.0), positive()],
         (beta1, beta2, epsilon) in (0.0..1.0, 0.0..1.0, positive()),
-        (smoothing, centered) in (0.0..1.0, any::<bool>()),
+        (smoothing, centered, sphere) in (0.0..1.0, any::<bool>(), "[a-z.*]{1,9}"),
         (delta, decay_ratio) in (positive(), positive()),
         clip in prop::option::of(positive()),
         groups in prop::collection::vec(group(), 0..3),
@@ -164,7 +164,7 @@ prop_compose! {
         let groups = ParameterGroups(groups);
         OptimizerConfig {
             name, learning_rate, momentum, dampening, nesterov, weight_decay, decays, beta1, beta2, epsilon, smoothing,
-            centered, delta, decay_ratio, clip, groups,
+            sphere, centered, delta, decay_ratio, clip, groups,
         }
     }
 }
@@ -369,6 +369,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
     beta2 = 0.999
     epsilon = 1e-8
     smoothing = 0.99
+    sphere = "*"
     centered = false
     delta = 0.1
     decay_ratio = 0.1

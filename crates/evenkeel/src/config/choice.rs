@@ -180,6 +180,10 @@ choices! {
         RmsProp = "rmsprop",
         /// Descent of the local entropy, which is large where a valley is wide (Chaudhari et al. 2017); see entropy_sgd.
         EntropySgd = "entropy-sgd",
+        /// Gradient descent on the unit sphere, for all scale-invariant weights as one vector (Lyu, Li, Arora 2022).
+        SphericalSgd = "spherical-sgd",
+        /// The same with a rate divided by a running size of the gradient there, which is what weight decay amounts to.
+        QuasiRmsprop = "quasi-rmsprop",
     }
 
     /// The forms in which Entropy-SGD was published.
@@ -327,5 +331,12 @@ choices! {
         All = "all",
         /// Those before the last layer.
         Last = "last",
+    }
+}
+
+impl OptimizerKind {
+    /// Whether scale-invariant weights stay on the unit sphere.
+    pub fn is_spherical(self) -> bool {
+        matches!(self, OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop)
     }
 }

@@ -197,10 +197,14 @@ impl<'a> Resolver<'a> {
             optimizer.learning_rate = match optimizer.name {
                 _ if reconstructs => RECONSTRUCTION_RATE,
                 OptimizerKind::Sgd => optimizer.learning_rate,
-                OptimizerKind::RmsProp => 0.01,
+                OptimizerKind::RmsProp | OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop => 0.01,
                 OptimizerKind::EntropySgd => 1.0,
                 OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::AdamP | OptimizerKind::Adamax => 0.001,
             };
+        }
+        if optimizer.name == OptimizerKind::QuasiRmsprop && !given("optimizer.smoothing") {
+            // That of weight decay λ at rate h: η = √(2hλ) and 1 − β = 4hλ.
+            optimizer.smoothing = (1.0 - 2.0 * optimizer.learning_rate.powi(2)).max(0.0);
         }
         if optimizer.name == OptimizerKind::AdamW && !given("optimizer.weight_decay") {
             optimizer.weight_decay = 0.01;
@@ -236,6 +240,15 @@ impl<'a> Resolver<'a> {
             let fault =
                 Fault::value("entropy-sgd averages by itself", "leave averaging out, or choose another optimizer");
             return self.fault_of(&["averaging.name", "optimizer.name"], fault);
+        }
+        let (name, averaging) = (self.config.optimizer.name, self.config.averaging.name);
+        if name.is_spherical() && (averaging != AveragingKind::None || self.config.weight_rescaling.every > 0) {
+            let fault = Fault::value(
+                format!("{name} keeps weights at one length by itself"),
+                "neither averages of them nor rescaled weights stay on the sphere",
+            )
+            .hint("leave averaging and weight_rescaling out, or choose another optimizer");
+            return self.fault_of(&["averaging.name", "weight_rescaling.every", "optimizer.name"], fault);
         }
         let learner = &self.config.learner;
         if learner.kind != LearnerKind::None && self.config.optimizer.name != OptimizerKind::Sgd {

@@ -250,7 +250,7 @@ settings! {
     optimizer: OptimizerConfig {
         /// Which rule.
         name: OptimizerKind = OptimizerKind::Sgd;
-        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, else 0.001; for autoencoder and vae 0.001.
+        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, spherical-sgd and quasi-rmsprop, else 0.001; for autoencoder and vae 0.001.
         learning_rate | lr: f64 = 0.1, [above 0];
         /// sgd, rmsprop: share of the last step that is kept in the next one. Left out for rmsprop: 0.
         momentum: f64 = 0.9, [at least 0 and below 1];
@@ -268,8 +268,10 @@ settings! {
         beta2: f64 = 0.999, [at least 0 and below 1];
         /// adam and its kin, rmsprop: what is added to the divisor.
         epsilon: f64 = 1e-8, [above 0];
-        /// rmsprop: share of the running mean of squares that is kept.
+        /// rmsprop, quasi-rmsprop: share of the running mean of squares that is kept. Left out for quasi-rmsprop: 1 − 2 times the square of the rate, as for weight decay.
         smoothing: f64 = 0.99, [at least 0 and below 1];
+        /// spherical-sgd, quasi-rmsprop: which of the scale-invariant weights are on the sphere, patterns of paths with * for any text and commas between them; all others have sgd's steps.
+        sphere: String = String::from("*");
         /// rmsprop: whether the gradient's mean is taken off before squares.
         centered: bool = false;
         /// adamp: weights whose gradient is as orthogonal to them as this, by the root of their number, count as scale-invariant.

@@ -14,6 +14,7 @@ mod rmsprop;
 mod schedule;
 mod sgd;
 mod sharpness;
+mod spherical;
 
 pub use adam::{Adam, Adamax};
 pub use adamp::AdamP;
@@ -26,6 +27,7 @@ pub use rmsprop::RmsProp;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub use sharpness::SharpnessAware;
+pub use spherical::{Spherical, SphericalRate};
 
 use crate::config::{
     AveragingConfig, AveragingKind, Config, Decays, EntropyVariant, LearnerKind, OptimizerConfig, OptimizerKind,
@@ -34,11 +36,14 @@ use crate::config::{
 use crate::network::Network;
 use crate::norm::{Invariance, scale_invariant};
 use crate::{Error, Result, pattern};
-use evenkeel_graph::{Tensor, Var};
-use std::collections::BTreeMap;
+use evenkeel_graph::{Shape, Tensor, Var};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The rule of a configuration, without weight rescaling, which is for a network ([`of_network`]).
+/// The rule of a configuration, without weight rescaling and with nothing on the sphere: both are for a network ([`of_network`]).
 pub fn of_config(config: &Config) -> Box<dyn Optimizer> {
+    if config.optimizer.name.is_spherical() {
+        return Box::new(spherical(config, BTreeSet::new()));
+    }
     averaged(&config.averaging, grouped(config, true))
 }
 
@@ -47,6 +52,9 @@ pub fn of_config(config: &Config) -> Box<dyn Optimizer> {
 /// # Errors
 /// When the network has no weights to rescale.
 pub(crate) fn of_network(config: &Config, network: &Network) -> Result<Box<dyn Optimizer>> {
+    if config.optimizer.name.is_spherical() {
+        return on_the_sphere(config, network);
+    }
     let rescaling = &config.weight_rescaling;
     if rescaling.every == 0 {
         return Ok(of_config(config));
@@ -80,6 +88,30 @@ pub(crate) fn of_network(config: &Config, network: &Network) -> Result<Box<dyn O
         rescale_state: rescaling.rescale_state,
     };
     Ok(averaged(&config.averaging, Box::new(rule)))
+}
+
+/// The rule on the sphere of a network's scale-invariant weights.
+fn on_the_sphere(config: &Config, network: &Network) -> Result<Box<dyn Optimizer>> {
+    let within = |path: &str| pattern::any_matches(&config.optimizer.sphere, path);
+    let found = scale_invariant(network)?.into_iter().map(|(path, _)| path);
+    let weights: BTreeSet<String> = found.filter(|path| within(path)).collect();
+    if weights.is_empty() {
+        return Err(Error::input("no weight of the network is scale-invariant, so none can be on a sphere")
+            .detail("key", "optimizer.name")
+            .detail("expected", "weights whose outputs go straight into a normalization layer, among optimizer.sphere")
+            .detail("got", format!("norm {}, sphere {}", config.norm, config.optimizer.sphere))
+            .hint("choose a norm, `--norm batch` say, or another optimizer"));
+    }
+    Ok(Box::new(spherical(config, weights)))
+}
+
+fn spherical(config: &Config, weights: BTreeSet<String>) -> Spherical<Box<dyn Optimizer>> {
+    let &OptimizerConfig { name, smoothing, epsilon, .. } = &config.optimizer;
+    let rate = match name {
+        OptimizerKind::QuasiRmsprop => SphericalRate::QuasiRmsprop { beta: smoothing, epsilon },
+        _ => SphericalRate::Given,
+    };
+    Spherical { weights, rate, others: grouped(config, true) }
 }
 
 /// The rule with averages of its iterates, where they are asked for.
@@ -124,7 +156,8 @@ fn rule(config: &Config, weight_decay: f64) -> Box<dyn Optimizer> {
     let adam = |decoupled| Adam { beta1, beta2, epsilon, weight_decay, decoupled };
     let sgd = Sgd { momentum, paced, dampening, nesterov, weight_decay };
     match config.name {
-        OptimizerKind::Sgd => Box::new(sgd),
+        // Of the rules on the sphere, that of all other parameters.
+        OptimizerKind::Sgd | OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop => Box::new(sgd),
         OptimizerKind::Adam => Box::new(adam(false)),
         OptimizerKind::AdamW => Box::new(adam(true)),
         OptimizerKind::AdamP => {
@@ -159,6 +192,17 @@ pub trait Optimizer {
     /// The names of what is kept from step to step for the parameter at `path`, each shaped like it and 0 at first, but [`ITERATE`] the
     /// parameter. `velocity` is filed in checkpoints under the parameter's path, everything else under `name/path`.
     fn slots(&self, path: &str) -> Vec<&'static str>;
+
+    /// The shape of something that is kept for a parameter of this shape: its own, unless the rule keeps less.
+    fn slot_shape(&self, _slot: &str, parameter: &Shape) -> Shape {
+        parameter.clone()
+    }
+
+    /// Scalars of one parameter that are added up over all parameters before any is updated, and found in [`Update::totals`]: what
+    /// belongs to several tensors as one vector. As many for each parameter that has any.
+    fn parts<'g>(&self, _at: &Update<'g, '_>) -> Vec<Var<'g>> {
+        vec![]
+    }
 
     /// The parameter after the step, and what is kept, in the order of [`Optimizer::slots`].
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>);
@@ -224,11 +268,21 @@ pub struct Update<'g, 'p> {
     pub rate: Var<'g>,
     /// The numbers of [`Optimizer::at_step`], scalars.
     pub numbers: Vec<Var<'g>>,
+    /// The sums of [`Optimizer::parts`] over all parameters.
+    pub totals: Vec<Var<'g>>,
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn slots(&self, path: &str) -> Vec<&'static str> {
         (**self).slots(path)
+    }
+
+    fn slot_shape(&self, slot: &str, parameter: &Shape) -> Shape {
+        (**self).slot_shape(slot, parameter)
+    }
+
+    fn parts<'g>(&self, at: &Update<'g, '_>) -> Vec<Var<'g>> {
+        (**self).parts(at)
     }
 
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {

@@ -209,7 +209,7 @@ fn optimizer(table: &toml::Table) -> Option<String> {
 /// Whether an optimiser of this name divides the gradient by something of its own; an unknown one is taken for SGD.
 fn rescales(optimizer: Option<&str>) -> bool {
     let name = optimizer.unwrap_or_default().to_lowercase();
-    ["adam", "rms", "adagrad", "adadelta", "lion", "lamb", "lars", "sophia", "shampoo", "muon"]
+    ["adam", "rms", "quasi-rms", "adagrad", "adadelta", "lion", "lamb", "lars", "sophia", "shampoo", "muon"]
         .iter()
         .any(|known| name.starts_with(known))
 }

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::config::NormMode;
 use crate::network::{Network, Tracing};
 use crate::nn::ParameterInfo;
-use crate::optim::{ITERATE, Update};
+use crate::optim::{ITERATE, Optimizer, Update};
 use crate::runner::{Build, Runner};
 use evenkeel_graph::{DType, Graph, Var};
 use std::cell::OnceCell;
@@ -33,8 +33,9 @@ pub(super) fn program(
     let graph = Graph::new();
     let (at, ascended) = (OnceCell::new(), OnceCell::new());
     let (rule, dtype) = (&*how.optimizer, network.dtype());
-    let given =
-        |kind: &str, info: &ParameterInfo| graph.shared_input(format!("{kind}/{}", info.path), &info.shape, dtype);
+    let given = |kind: &str, info: &ParameterInfo| {
+        graph.shared_input(format!("{kind}/{}", info.path), rule.slot_shape(kind, &info.shape), dtype)
+    };
     let iterates = rule.iterates().then(|| {
         let iterates = || network.parameters().iter().map(|info| given(ITERATE, info)).collect::<Vec<Var<'_>>>();
         &at.get_or_init(iterates)[..]
@@ -102,14 +103,19 @@ pub(super) fn program(
     // Parameters, then what the optimiser keeps, then buffers, then sums of gradients: each is overwritten by what it becomes.
     let mut parameters = Vec::new();
     let mut kept = Vec::new();
-    for ((info, &gradient), &variable) in network.parameters().iter().zip(&gradient).zip(&variables) {
-        let slots = rule.slots(&info.path);
-        let state: Vec<Var<'_>> = slots.iter().map(|slot| given(slot, info)).collect();
+    let updates = network.parameters().iter().zip(&gradient).zip(&variables).map(|((info, &gradient), &variable)| {
+        let state: Vec<Var<'_>> = rule.slots(&info.path).iter().map(|slot| given(slot, info)).collect();
         let parameter = if iterates.is_some() { given("param", info) } else { variable };
         let _scope = graph.scope("update");
         let gradient = shortened.map_or(gradient, |factor| gradient * factor);
-        let at = Update { path: &info.path, parameter, gradient, state: state.clone(), rate, numbers: numbers.clone() };
-        let (new, moved) = rule.update(&at);
+        Update { path: &info.path, parameter, gradient, state, rate, numbers: numbers.clone(), totals: vec![] }
+    });
+    let updates: Vec<Update<'_, '_>> = updates.collect();
+    let totals = totals(&graph, rule, &updates);
+    for (info, at) in network.parameters().iter().zip(updates) {
+        let _scope = graph.scope("update");
+        let (slots, state, parameter) = (rule.slots(&info.path), at.state.clone(), at.parameter);
+        let (new, moved) = rule.update(&Update { totals: totals.clone(), ..at });
         parameters.push((format!("param/{}", info.path), moves.select(new, parameter)));
         let slots = slots.into_iter().zip(moved).zip(state);
         kept.extend(slots.map(|((slot, new), old)| (format!("{slot}/{}", info.path), moves.select(new, old))));
@@ -125,6 +131,15 @@ pub(super) fn program(
     let donations: Vec<_> = updated.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
     outputs.extend(updated);
     Runner::new(&graph, &outputs, &Build { donations, memory_limit: how.memory_limit, ..Build::default() })
+}
+
+/// What a rule adds up over all parameters.
+fn totals<'g>(graph: &'g Graph, rule: &dyn Optimizer, updates: &[Update<'g, '_>]) -> Vec<Var<'g>> {
+    let _scope = graph.scope("update");
+    let parts = updates.iter().map(|at| rule.parts(at)).filter(|parts| !parts.is_empty());
+    let added =
+        |sums: Vec<Var<'g>>, parts: Vec<Var<'g>>| sums.into_iter().zip(parts).map(|(sum, part)| sum + part).collect();
+    parts.reduce(added).unwrap_or_default()
 }
 
 /// True where a number is: infinity times zero is NaN, and nothing equals NaN.

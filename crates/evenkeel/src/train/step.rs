@@ -105,7 +105,7 @@ struct Step {
 pub(crate) struct Slot {
     /// What checkpoints call it: a velocity as its parameter, everything else `name/path`.
     pub(crate) name: String,
-    /// The parameter's.
+    /// The parameter's, or what the rule keeps of it.
     pub(crate) shape: Shape,
     /// The number of the parameter that it is at first; else it is 0.
     parameter: Option<usize>,
@@ -478,7 +478,7 @@ pub(crate) fn optimizer_slots(network: &Network, optimizer: &dyn Optimizer) -> V
     let of = |(number, info): (usize, &ParameterInfo)| {
         let slot = |kept: &str| Slot {
             name: if kept == "velocity" { info.path.clone() } else { format!("{kept}/{}", info.path) },
-            shape: info.shape.clone(),
+            shape: optimizer.slot_shape(kept, &info.shape),
             parameter: (kept == ITERATE).then_some(number),
         };
         optimizer.slots(&info.path).into_iter().map(slot).collect::<Vec<_>>()
