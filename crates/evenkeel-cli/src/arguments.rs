@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Check published claims on this machine, e.g. `evenkeel reproduce 10`
     Reproduce(Reproduce),
+    /// Print a configuration, the reference of all keys, or their JSON Schema
+    Config(Config),
     /// List the networks of the zoo
     Models,
     /// List the data sets
@@ -60,9 +62,9 @@ pub(crate) enum Command {
     Bench(Bench),
 }
 
-/// Train a network; without any argument on the embedded digits.
+/// What decides a run: a file, the settings that have flags of their own, and all others.
 #[derive(Debug, Args)]
-pub(crate) struct Train {
+pub(crate) struct Settings {
     /// A configuration; flags change it, `--set` changes both
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: Option<PathBuf>,
@@ -75,7 +77,7 @@ pub(crate) struct Train {
     /// Normalization: none, batch, noisy-batch, mean-only, layer, group[:G], instance, rms, l1, l2, linf or improved-group[:G]
     #[arg(long, value_name = "NORM")]
     pub(crate) norm: Option<String>,
-    /// Optimizer: sgd
+    /// Optimizer: sgd, adam, adamw, adamp, adamax or rmsprop
     #[arg(long, value_name = "NAME")]
     pub(crate) optimizer: Option<String>,
     /// Passes over the training data
@@ -93,6 +95,13 @@ pub(crate) struct Train {
     /// Any key of the configuration, e.g. `data.limit=10000`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// Train a network; without any argument on the embedded digits.
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
     /// The run's folder [default: runs/MODEL-DATA-NNN]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -102,6 +111,19 @@ pub(crate) struct Train {
     /// Say what it takes, how much memory above all, and stop
     #[arg(long)]
     pub(crate) plan: bool,
+}
+
+/// Print the configuration that a file and flags come to, every key with its value; a run keeps the same in run.toml.
+#[derive(Debug, Args)]
+pub(crate) struct Config {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Every key with its meaning, its values and its default, as Markdown
+    #[arg(long, conflicts_with = "schema")]
+    pub(crate) reference: bool,
+    /// The JSON Schema that editors check and complete a configuration by
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 /// Prepare the weights that a run starts from: a new run at step 0, for `evenkeel train --resume` to go on with.

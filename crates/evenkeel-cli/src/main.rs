@@ -56,6 +56,7 @@ fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
         Command::Measure(flags) => command::measure::run(flags, &arguments.common, output),
         Command::Report(flags) => command::report::run(flags, output),
         Command::Reproduce(flags) => command::reproduce::run(flags, &arguments.common, output),
+        Command::Config(flags) => command::config::run(flags, &arguments.common, output),
         Command::Models => command::list::models(output),
         Command::Data => command::list::data(output),
         Command::Export(flags) => command::export::run(flags, &arguments.common, output),

@@ -2,11 +2,13 @@
 
 pub(crate) mod bench;
 mod complexity;
+pub(crate) mod config;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod measure;
 pub(crate) mod report;
 pub(crate) mod reproduce;
+mod settings;
 pub(crate) mod train;
 mod words;

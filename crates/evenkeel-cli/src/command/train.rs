@@ -20,17 +20,11 @@ use std::time::SystemTime;
 pub(super) const RUNS: &str = "runs";
 
 pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()> {
-    let overrides = overrides(flags, common)?;
+    let overrides = flags.settings.overrides(common)?;
     if flags.resume {
         return resume(flags, &overrides, output);
     }
-    let config = match &flags.config {
-        Some(path) => {
-            let text = read_config(path)?;
-            Config::resolve(Some((path, &text)), &overrides)?
-        }
-        None => Config::resolve(None, &overrides)?,
-    };
+    let config = flags.settings.resolve(&overrides)?;
     if flags.plan {
         return plan(&Experiment::survey(config)?, output);
     }
@@ -49,19 +43,8 @@ pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()>
     result
 }
 
-pub(super) fn read_config(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|error| Error::io("read the configuration", path, &error))?;
-    String::from_utf8(bytes).map_err(|error| {
-        Error::input("the configuration is not a text file")
-            .detail("file", path.display())
-            .detail("byte", error.utf8_error().valid_up_to())
-            .detail("expected", "UTF-8")
-            .hint("give a TOML file, or save this one as UTF-8")
-    })
-}
-
 fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> {
-    if flags.config.is_some() {
+    if flags.settings.config.is_some() {
         return Err(Error::input("a resumed run has its own configuration")
             .hint("leave the file out; single keys change with `--set key=value`"));
     }
@@ -108,28 +91,6 @@ fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn overrides(flags: &Train, common: &Common) -> Result<Vec<Override>> {
-    let given = [
-        ("--data", "data.source", &flags.data),
-        ("--model", "model", &flags.model),
-        ("--norm", "norm", &flags.norm),
-        ("--optimizer", "optimizer.name", &flags.optimizer),
-        ("--epochs", "epochs", &flags.epochs),
-        ("--batch-size", "batch_size", &flags.batch_size),
-        ("--lr", "optimizer.learning_rate", &flags.lr),
-        ("--memory-limit", "memory_limit", &flags.memory_limit),
-        ("--seed", "seed", &common.seed),
-    ];
-    let mut overrides: Vec<Override> = given
-        .into_iter()
-        .filter_map(|(origin, key, value)| Some(Override::flag(origin, key, value.as_ref()?)))
-        .collect();
-    for text in &flags.set {
-        overrides.push(Override::set(text)?);
-    }
-    Ok(overrides)
 }
 
 pub(super) fn run_name(experiment: &Experiment) -> String {

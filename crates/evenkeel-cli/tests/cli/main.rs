@@ -4,6 +4,7 @@
 
 mod bench;
 mod commands;
+mod config;
 mod data;
 mod failures;
 mod init;

@@ -1,7 +1,7 @@
 //! The configuration of a run: which settings exist, where their values come from, and what is wrong with them.
 //!
 //! Every setting is a row of one table ([`KEYS`]); the struct [`Config`], the defaults, the checks, the short names, the files
-//! that are written and the [`reference()`] are all made from it. A value comes from the defaults, a TOML file, a flag or
+//! that are written, the [`reference()`] and the [`schema()`] are all made from it. A value comes from the defaults, a TOML file, a flag or
 //! `--set path.key=value`; the later of two wins:
 //!
 //! ```
@@ -32,6 +32,7 @@ mod lookup;
 mod model;
 mod norm;
 mod resolve;
+mod schema;
 mod setting;
 mod size;
 mod table;
@@ -47,6 +48,7 @@ pub use initialization::Initialization;
 pub use model::{MODELS, ModelSpec, Sizes};
 pub use norm::NormKind;
 pub use resolve::Override;
+pub use schema::schema;
 pub use setting::Kind;
 pub use size::Size;
 pub use table::{
@@ -55,4 +57,4 @@ pub use table::{
     Key, L2Config, MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig, SharpnessAwareConfig,
     SpectralConfig, WeightRescalingConfig,
 };
-pub use write::reference;
+pub use write::{reference, reference_page};

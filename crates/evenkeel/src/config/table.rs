@@ -29,6 +29,7 @@ pub struct Key {
     pub help: &'static str,
     pub(crate) read: fn(&mut Config, &DeValue<'_>, &Key) -> Result<(), Fault>,
     pub(crate) write: fn(&Config) -> Option<String>,
+    pub(crate) schema: fn() -> serde_json::Value,
 }
 
 impl Key {
@@ -122,6 +123,7 @@ macro_rules! settings {
                     Ok(())
                 },
                 write: |config| config.$name.write(),
+                schema: <$type as Setting>::schema,
             },)+
             $($(Key {
                 path: concat!(stringify!($section), ".", stringify!($inner)),
@@ -136,6 +138,7 @@ macro_rules! settings {
                     Ok(())
                 },
                 write: |config| config.$section.$inner.write(),
+                schema: <$inner_type as Setting>::schema,
             },)+)+
         ];
 

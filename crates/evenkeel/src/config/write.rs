@@ -63,6 +63,17 @@ pub fn reference() -> String {
     result
 }
 
+/// The page of the reference, in Markdown: what `docs/configuration.md` holds.
+pub fn reference_page() -> String {
+    format!(
+        "# Configuration\n\nEvery key with its meaning and default. A file sets any of them, `--set section.key=value` sets one; \
+         `evenkeel config FILE` prints\nwhat they come to.\n\nEditors complete and check a file that begins with \
+         `#:schema PATH/evenkeel.schema.json`, where they know that line (Even Better TOML,\ntaplo). The schema is \
+         [`evenkeel.schema.json`](evenkeel.schema.json), and `evenkeel config --schema` prints it.\n\n```toml\n{}```\n",
+        reference()
+    )
+}
+
 fn comment(result: &mut String, text: &str) {
     for line in text.lines() {
         result.push_str(&format!("# {}\n", line.trim()));
