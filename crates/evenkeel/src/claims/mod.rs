@@ -34,15 +34,12 @@
 
 mod check;
 mod claim;
-mod drawing;
-mod figure;
 mod findings;
 mod outcome;
 mod page;
 mod results;
 mod setting;
 mod setup;
-pub mod statistics;
 mod verdict;
 
 mod paper_03_batch_normalization;
@@ -56,9 +53,10 @@ mod paper_12_batch_norm_explained;
 mod paper_14_weight_normalization;
 mod paper_19_batch_entropy;
 
+pub use crate::report::Figure;
+pub use crate::statistics;
 pub use check::{Check, Numbers, Relation};
 pub use claim::{Chosen, Claim, Paper, select};
-pub use figure::Figure;
 pub use findings::Findings;
 pub use outcome::{Outcome, Reproduction, all_reproduced};
 pub use results::{Found, Results};

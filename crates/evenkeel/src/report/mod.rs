@@ -9,10 +9,13 @@
 //!
 //! `facts` gathers the numbers, `reading` says them in words, `figures` lays out the plots, and `run` puts them together.
 //! What every page of this crate shares is in `page` (one template, one style, one script, and Plotly's script packed into
-//! it; it asks for nothing from outside, and its content policy forbids it to) and `plot` (how a figure looks). A run that was never measured, was interrupted or has diverged gets a report as well:
+//! it; it asks for nothing from outside, and its content policy forbids it to) and `plot` (how a figure looks); [`Figure`] is what other pages draw, and `drawing` draws it.
+//! A run that was never measured, was interrupted or has diverged gets a report as well:
 //! the page says so and leaves gaps where there are no numbers.
 
+pub(crate) mod drawing;
 mod facts;
+mod figure;
 mod figures;
 mod layers;
 pub(crate) mod page;
@@ -21,6 +24,8 @@ mod reading;
 mod run;
 mod tables;
 pub(crate) mod text;
+
+pub use figure::Figure;
 
 use std::path::PathBuf;
 
