@@ -42,6 +42,8 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Train a network, measure it and write a report
     Train(Train),
+    /// Train over a grid of values and seeds, e.g. `evenkeel sweep --grid lr=0.1,0.01 --seeds 5`
+    Sweep(Sweep),
     /// Adapt the weights that a run starts from, e.g. `evenkeel init --method gradinit`
     Init(Init),
     /// Measure a run, e.g. `evenkeel measure RUN hessian --top 5`
@@ -124,6 +126,31 @@ pub(crate) struct Config {
     /// The JSON Schema that editors check and complete a configuration by
     #[arg(long)]
     pub(crate) schema: bool,
+}
+
+/// Train every combination of some values, with several seeds each: `--grid lr=0.1,0.01 --grid norm=batch,none --seeds 5`.
+///
+/// Runs go side by side, each in a folder of its own as `train` makes it. The same command again does what is left; with more values
+/// or seeds it adds runs.
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// A setting and its values, by flag (lr, batch-size) or key; may be repeated. With commas in values: KEY='["a,b", "c"]'
+    #[arg(long, value_name = "KEY=V1,V2,..", allow_hyphen_values = true)]
+    pub(crate) grid: Vec<String>,
+    /// How many seeds, from --seed on
+    #[arg(long, value_name = "N", allow_hyphen_values = true, default_value = "1")]
+    pub(crate) seeds: String,
+    /// Runs at a time [default: as many as there are threads, fewer where memory is short]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) jobs: Option<String>,
+    /// The folder of the sweep [default: runs/MODEL-DATA-by-KEYS]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Say which runs there are, how far they are and how much memory they take, and stop
+    #[arg(long)]
+    pub(crate) plan: bool,
 }
 
 /// Prepare the weights that a run starts from: a new run at step 0, for `evenkeel train --resume` to go on with.

@@ -52,6 +52,7 @@ fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
     let pool = pool.build().map_err(|error| Error::input(format!("cannot start threads: {error}")))?;
     pool.install(|| match &arguments.command {
         Command::Train(flags) => command::train::run(flags, &arguments.common, output),
+        Command::Sweep(flags) => command::sweep::run(flags, &arguments.common, output),
         Command::Init(flags) => command::init::run(flags, &arguments.common, output),
         Command::Measure(flags) => command::measure::run(flags, &arguments.common, output),
         Command::Report(flags) => command::report::run(flags, output),

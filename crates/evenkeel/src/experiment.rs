@@ -105,6 +105,11 @@ impl Experiment {
         Schedule::of_config(&self.config, self.steps_per_epoch())
     }
 
+    /// Steps of the run.
+    pub fn steps(&self) -> u64 {
+        self.steps_per_epoch().saturating_mul(self.config.epochs as u64)
+    }
+
     /// What the batches of training are put through.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ mod runner;
 pub mod statistics;
 pub mod store;
 pub mod study;
+pub mod sweep;
 pub mod train;
 mod work;
 

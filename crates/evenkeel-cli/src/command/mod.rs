@@ -10,5 +10,7 @@ pub(crate) mod measure;
 pub(crate) mod report;
 pub(crate) mod reproduce;
 mod settings;
+pub(crate) mod sweep;
+mod sweep_watch;
 pub(crate) mod train;
 mod words;

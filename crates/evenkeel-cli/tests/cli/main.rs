@@ -10,6 +10,7 @@ mod failures;
 mod init;
 mod reproduce;
 mod resume;
+mod sweep;
 mod training;
 mod usage;
 

@@ -43,6 +43,12 @@ impl Key {
         (self.write)(&Config::default())
     }
 
+    /// Whether this is its path, with dots, or that of one of its aliases.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+        self.section == section && self.is_named(name)
+    }
+
     /// Whether this is its name or one of its aliases.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.name == name || self.aliases.contains(&name)

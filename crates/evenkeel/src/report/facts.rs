@@ -116,7 +116,7 @@ impl Facts {
             test_loss: number("test_loss"),
             train_accuracy: number("train_accuracy"),
             test_accuracy: number("test_accuracy"),
-            diverged_at: first_without_a_finite_loss(&metrics),
+            diverged_at: metrics.first_not_finite(),
             config,
             metrics,
             hessians,
@@ -173,15 +173,6 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
 
 pub(super) fn group(hessian: &HessianMeasurement) -> Group {
     Group { norm_mode: hessian.norm_mode.clone(), samples: hessian.samples, dtype: hessian.dtype.clone() }
-}
-
-fn first_without_a_finite_loss(metrics: &Metrics) -> Option<u64> {
-    let losses = ["loss", "train_loss", "test_loss", "gradient_norm"];
-    metrics
-        .records
-        .iter()
-        .find(|record| losses.iter().any(|name| record.get(name).is_some_and(|loss| !loss.is_finite())))
-        .map(|record| record.step)
 }
 
 fn finite(summary: &Map<String, Value>, key: &str) -> Option<f64> {

@@ -1,6 +1,6 @@
 //! How does a file get replaced without ever being seen half-written, and read without trusting it?
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind as IoKind, Read, Write};
 use std::path::Path;
 
@@ -93,7 +93,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// Removes temporaries of [`write_atomically`] in `folder` that no living process holds. Best effort: they do no harm.
-pub(super) fn sweep(folder: &Path) {
+pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with('.'));
@@ -103,6 +103,22 @@ pub(super) fn sweep(folder: &Path) {
         if stale_name && path.is_file() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(&path);
         }
+    }
+}
+
+/// Keeps all other processes from claiming a folder, until the handle is dropped or this process ends in whatever way. Where a file
+/// system has no locks, nobody is kept out.
+///
+/// # Errors
+/// `taken`, when another process has claimed it.
+pub(crate) fn claim(dir: &Path, taken: &str) -> Result<Option<File>> {
+    let Ok(handle) = File::open(dir) else { return Ok(None) };
+    match handle.try_lock() {
+        Ok(()) => Ok(Some(handle)),
+        Err(TryLockError::Error(_)) => Ok(None),
+        Err(TryLockError::WouldBlock) => Err(Error::input(taken)
+            .detail("file", dir.display())
+            .hint("wait until it is done or stop it, or take another folder with `--out DIR`")),
     }
 }
 

@@ -68,6 +68,14 @@ impl Metrics {
         self.records.iter().filter_map(|record| Some((record.step, record.get(name)?))).collect()
     }
 
+    /// The step of the first record with a loss or a gradient that is no finite number.
+    pub fn first_not_finite(&self) -> Option<u64> {
+        let losses = ["loss", "train_loss", "test_loss", "gradient_norm"];
+        let broken =
+            |record: &&Record| losses.iter().any(|name| record.get(name).is_some_and(|loss| !loss.is_finite()));
+        self.records.iter().find(broken).map(|record| record.step)
+    }
+
     /// The last number written for a value.
     pub fn last(&self, name: &str) -> Option<f64> {
         self.records.iter().rev().find_map(|record| record.get(name))

@@ -25,7 +25,7 @@ pub mod metrics;
 pub(crate) mod number;
 pub mod tensors;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
@@ -126,14 +126,7 @@ impl Run {
     /// # Errors
     /// When another process has claimed it.
     pub fn claim(&self) -> Result<Option<File>> {
-        let Ok(handle) = File::open(&self.dir) else { return Ok(None) };
-        match handle.try_lock() {
-            Ok(()) => Ok(Some(handle)),
-            Err(TryLockError::Error(_)) => Ok(None),
-            Err(TryLockError::WouldBlock) => Err(Error::input("another process is training this run")
-                .detail("file", self.dir.display())
-                .hint("wait until it is done or stop it, or train another run with `--out DIR`")),
-        }
+        files::claim(&self.dir, "another process is training this run")
     }
 
     /// The folder of the run.

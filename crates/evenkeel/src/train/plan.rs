@@ -98,7 +98,7 @@ impl TrainingPlan {
         let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
         let steps: Vec<Work> = trainer.steps();
-        let all = experiment.steps_per_epoch().saturating_mul(experiment.config.epochs as u64);
+        let all = experiment.steps();
         TrainingPlan {
             parameters,
             parameter_bytes,
