@@ -168,6 +168,7 @@ fn mistakes_in_a_grid_are_refused_and_leave_nothing_behind() {
         ("--grid lr=", "a value of a grid is missing"),
         ("--grid lr=0.1,,0.2", "a value of a grid is missing"),
         ("--grid lr=[0.1", "not valid TOML"),
+        ("--grid lr=[]", "a value of a grid is missing"),
         ("--grid rate=1,2", "did you mean"),
         ("--grid optimizer.lrr=1,2", "did you mean 'optimizer.learning_rate'?"),
         ("--grid lr=0.1,fast", "^^^^ this is a text"),

@@ -22,7 +22,7 @@ const ACCURACY: Quantity =
     Quantity { title: "Test accuracy", name: "test accuracy", of: |row| row.test_accuracy.as_ref() };
 const LOSS: Quantity = Quantity { title: "Test loss", name: "test loss", of: |row| row.test_loss.as_ref() };
 const SHARPNESS: Quantity =
-    Quantity { title: "Sharpness at the end", name: "λ_max", of: |row| row.lambda_max.as_ref() };
+    Quantity { title: "Sharpness at the end", name: "largest eigenvalue", of: |row| row.lambda_max.as_ref() };
 
 /// Name and content.
 pub(super) fn all(results: &Results) -> Vec<(&'static str, Figure)> {
@@ -41,7 +41,10 @@ fn against_values(results: &Results, quantity: &Quantity) -> Figure {
     let names: Vec<&str> = results.axes.keys().map(String::as_str).collect();
     let values = |axis: usize| {
         let mut values: Vec<&str> = Vec::new();
-        for value in results.points.iter().filter_map(|row| row.values().nth(axis)) {
+        // Where nothing came to its end, there is nothing to draw, and no place is left for it.
+        for value in
+            results.points.iter().filter(|row| (quantity.of)(row).is_some()).filter_map(|row| row.values().nth(axis))
+        {
             if !values.contains(&value) {
                 values.push(value);
             }
@@ -70,11 +73,7 @@ fn against_values(results: &Results, quantity: &Quantity) -> Figure {
         figure = figure.log_y();
     }
     let x = places.unwrap_or_else(|| (0..categories.len()).map(|index| index as f64).collect());
-    let line_of = |row: &Row| {
-        let others = row.settings.iter().enumerate().filter(|(place, _)| *place != axis);
-        let others = others.map(|(_, (name, value))| format!("{name}={}", value.as_str().unwrap_or_default()));
-        others.collect::<Vec<_>>().join(", ")
-    };
+    let line_of = |row: &Row| named(row, |place| place != axis);
     let mut lines: Vec<String> = Vec::new();
     for line in results.points.iter().map(line_of) {
         if !lines.contains(&line) {
@@ -97,6 +96,13 @@ fn against_values(results: &Results, quantity: &Quantity) -> Figure {
         figure = figure.means(name, &sorted(&x), &sorted(&y), &sorted(&errors));
     }
     figure.caption(format!("Mean over the seeds that finished{}.", with_errors(results)))
+}
+
+/// The settings of a row that are wanted, by their place: `lr=0.1, norm=batch`.
+fn named(row: &Row, wanted: impl Fn(usize) -> bool) -> String {
+    let settings = row.settings.iter().enumerate().filter(|(place, _)| wanted(*place));
+    let words = settings.map(|(_, (name, value))| format!("{name}={}", value.as_str().unwrap_or_default()));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn with_errors(results: &Results) -> &'static str {
@@ -122,7 +128,8 @@ fn course(results: &Results) -> Option<Figure> {
         let at = |place: usize| courses.iter().map(|course| course[place].1).collect::<Vec<f64>>();
         let y: Vec<f64> = (0..x.len()).map(|place| mean(&at(place))).collect();
         let errors: Vec<f64> = (0..x.len()).map(|place| standard_error(&at(place))).collect();
-        let name = if row.folder.is_empty() { "test loss".to_owned() } else { row.folder.replace(',', ", ") };
+        let name = named(row, |_| true);
+        let name = if name.is_empty() { "test loss".to_owned() } else { name };
         all.extend(&y);
         any = true;
         figure = figure.means(name, &x, &y, &errors);

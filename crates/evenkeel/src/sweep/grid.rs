@@ -47,10 +47,7 @@ impl Axis {
                 .detail("key", key.path)
                 .hint(*instead));
         }
-        let values = split(values).ok_or_else(|| malformed("the list of a grid is not valid TOML"))?;
-        if values.iter().any(String::is_empty) {
-            return Err(malformed("a value of a grid is missing"));
-        }
+        let values = split(values).map_err(malformed)?;
         let known = short.iter().find(|(_, path)| *path == key.path).map_or(key.name, |(short, _)| short);
         let values = values.into_iter().map(|value| Override::flag(format!("--grid {name}"), key.path, value));
         Ok(Axis { key, name: known.to_owned(), values: values.collect() })
@@ -70,15 +67,20 @@ impl Axis {
     }
 }
 
-/// Values between commas, or those of a TOML array.
-fn split(values: &str) -> Option<Vec<String>> {
+/// Values between commas, or those of a TOML array, where a text may be empty; else what is wrong.
+fn split(values: &str) -> std::result::Result<Vec<String>, &'static str> {
     let values = values.trim();
     if !values.starts_with('[') {
-        return Some(values.split(',').map(|value| value.trim().to_owned()).collect());
+        let parts = values.split(',').map(|value| Some(value.trim().to_owned()).filter(|value| !value.is_empty()));
+        return parts.collect::<Option<_>>().ok_or("a value of a grid is missing");
     }
-    let table: toml::Table = format!("list = {values}").parse().ok()?;
-    let text = |value: &toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    Some(table.get("list")?.as_array()?.iter().map(text).collect())
+    let table: Option<toml::Table> = format!("list = {values}").parse().ok();
+    let list =
+        table.as_ref().and_then(|table| table.get("list")?.as_array()).ok_or("the list of a grid is not valid TOML")?;
+    if list.is_empty() {
+        return Err("a value of a grid is missing");
+    }
+    Ok(list.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect())
 }
 
 /// The text that a quoted TOML value stands for.

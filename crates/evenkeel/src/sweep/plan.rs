@@ -30,9 +30,7 @@ pub(super) struct Point {
     pub(super) values: Vec<String>,
     /// The folder of its runs, in that of the sweep.
     pub(super) folder: String,
-    pub(super) config: Config,
-    /// Steps of each run.
-    pub(super) steps: u64,
+    config: Config,
 }
 
 /// A run of a sweep.
@@ -113,7 +111,7 @@ impl Sweep {
                     .detail("folder", folder)
                     .hint("give each value once"));
             }
-            points.push(Point { values, folder, config, steps: 0 });
+            points.push(Point { values, folder, config });
         }
         Ok(Sweep { base, axes, seeds, points })
     }
@@ -138,17 +136,24 @@ impl Sweep {
     /// When the folder holds something else, a sweep of another base or a run of other settings, and when a combination cannot be
     /// trained: data that cannot be read, a batch that cannot be filled, too little memory.
     pub fn plan(self, dir: &Path, jobs: Option<usize>) -> Result<Plan> {
-        let Sweep { base, axes, seeds, mut points } = self;
+        let Sweep { base, axes, seeds, points } = self;
         look_into(dir, &base, &axes)?;
-        for point in &mut points {
-            let experiment = Experiment::survey(point.config.clone()).map_err(|error| about(error, &point.folder))?;
-            point.steps = experiment.steps();
-            point.config = experiment.config;
-        }
         let mut runs = Vec::with_capacity(points.len() * seeds.len());
+        let mut surveyed: Vec<(Config, u64)> = Vec::with_capacity(points.len());
         for &seed in &seeds {
             for (index, point) in points.iter().enumerate() {
-                runs.push(job(dir, index, point, seed)?);
+                // Where classes are balanced, how many samples there are goes with the seed.
+                if surveyed.len() == index || point.config.data.balanced {
+                    let found = Experiment::survey(Config { seed, ..point.config.clone() });
+                    let found = found.map_err(|error| about(error, &point.folder))?;
+                    let found = (found.config.clone(), found.steps());
+                    match surveyed.get_mut(index) {
+                        Some(before) => *before = found,
+                        None => surveyed.push(found),
+                    }
+                }
+                let (config, steps) = &surveyed[index];
+                runs.push(job(dir, index, point, Config { seed, ..config.clone() }, *steps)?);
             }
         }
         let left = runs.iter().filter(|job| !job.state.is_settled());
@@ -226,16 +231,16 @@ fn look_into(dir: &Path, base: &Config, axes: &[Axis]) -> Result<()> {
     }
 }
 
-fn job(dir: &Path, index: usize, point: &Point, seed: u64) -> Result<Job> {
+fn job(dir: &Path, index: usize, point: &Point, config: Config, steps: u64) -> Result<Job> {
+    let seed = config.seed;
     let place = dir.join(&point.folder).join(format!("seed={seed}"));
-    let state = State::of(&place, point.steps)?;
-    let config = Config { seed, ..point.config.clone() };
+    let state = State::of(&place, steps)?;
     if state != State::Missing {
         let hint = "move it away to have it trained anew, or sweep into another folder with `--out DIR`";
         refuse_other(&place.join("run.toml"), &config, "this run of the sweep was trained", MAY_DIFFER, hint)?;
     }
     let name = format!("{} seed={seed}", point.folder).trim_start().to_owned();
-    Ok(Job { point: index, seed, dir: place, name, steps: point.steps, state, config })
+    Ok(Job { point: index, seed, dir: place, name, steps, state, config })
 }
 
 /// How many runs go side by side.
