@@ -43,6 +43,17 @@ impl Key {
         (self.write)(&Config::default())
     }
 
+    /// Checks a value, written as in a file, by itself: how settings go together is not asked.
+    ///
+    /// # Errors
+    /// When it is not TOML, not of the key's kind, or outside its range.
+    pub fn check(&self, value: &str) -> crate::Result<()> {
+        let parsed = DeValue::parse(value).map_err(|error| {
+            crate::Error::input(format!("the value of {} is not valid TOML", self.path)).detail("got", error.message())
+        })?;
+        (self.read)(&mut Config::default(), parsed.get_ref(), self).map_err(Fault::without_place)
+    }
+
     /// Whether this is its path, with dots, or that of one of its aliases.
     pub(crate) fn is_at(&self, path: &str) -> bool {
         let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
