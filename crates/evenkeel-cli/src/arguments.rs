@@ -52,8 +52,8 @@ pub(crate) enum Command {
     Reproduce(Reproduce),
     /// List the networks of the zoo
     Models,
-    /// List the data sets
-    Data,
+    /// List the data sets, look at one, or download one
+    Data(Data),
     /// Write what an outside program needs to check a run
     Export(Export),
     /// Time the programs of training and curvature on this machine
@@ -66,7 +66,7 @@ pub(crate) struct Train {
     /// A configuration; flags change it, `--set` changes both
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: Option<PathBuf>,
-    /// Data: digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR or text:FILE
+    /// Data: digits, mnist:DIR, cifar10:DIR, csv:FILE, images:DIR, text:FILE or another form of `evenkeel data`
     #[arg(long, value_name = "SPEC")]
     pub(crate) data: Option<String>,
     /// Network of the zoo, see `evenkeel models`
@@ -102,6 +102,47 @@ pub(crate) struct Train {
     /// Say what it takes, how much memory above all, and stop
     #[arg(long)]
     pub(crate) plan: bool,
+}
+
+/// List the data sets; with a command, look at one or download one.
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    #[command(subcommand)]
+    pub(crate) command: Option<DataCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Read a data set whole: counts, values, duplicates and some samples to look at
+    Check(DataCheck),
+    /// Download mnist, fashion-mnist or cifar10 and compare checksums; a download that stops goes on
+    Fetch(DataFetch),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataCheck {
+    /// The data, e.g. mnist:data/mnist or csv:iris.csv
+    #[arg(value_name = "SPEC")]
+    pub(crate) data: String,
+    /// Write samples of each class to this picture
+    #[arg(long, value_name = "FILE.png")]
+    pub(crate) sheet: Option<PathBuf>,
+    /// A key of the configuration's section data, e.g. `data.test_fraction=0.3`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataFetch {
+    /// mnist, fashion-mnist or cifar10
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Folder to put the files into [default: data/mnist, data/fashion-mnist or data/cifar-10]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Ask this address in place of the official ones
+    #[arg(long, value_name = "URL", hide = true)]
+    pub(crate) from: Option<String>,
 }
 
 /// Prepare the weights that a run starts from: a new run at step 0, for `evenkeel train --resume` to go on with.

@@ -57,7 +57,7 @@ fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
         Command::Report(flags) => command::report::run(flags, output),
         Command::Reproduce(flags) => command::reproduce::run(flags, &arguments.common, output),
         Command::Models => command::list::models(output),
-        Command::Data => command::list::data(output),
+        Command::Data(flags) => command::data::run(flags, &arguments.common, output),
         Command::Export(flags) => command::export::run(flags, &arguments.common, output),
         Command::Bench(flags) => command::bench::run(flags, &arguments.common, output),
     })

@@ -11,13 +11,15 @@ pub(crate) struct Output {
     quiet: bool,
     terminal: bool,
     color: bool,
+    pictures: bool,
 }
 
 impl Output {
     pub(crate) fn new(common: &Common) -> Output {
         let terminal = std::io::stderr().is_terminal();
-        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Output { json: common.json, quiet: common.quiet, terminal, color }
+        let colorful = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let pictures = std::io::stdout().is_terminal() && colorful;
+        Output { json: common.json, quiet: common.quiet, terminal, color: terminal && colorful, pictures }
     }
 
     /// Whether progress bars make sense.
@@ -27,6 +29,11 @@ impl Output {
 
     pub(crate) fn has_color(&self) -> bool {
         self.color
+    }
+
+    /// Whether somebody sees what is printed, in colors.
+    pub(crate) fn shows_pictures(&self) -> bool {
+        self.pictures && !self.json
     }
 
     /// Data for a reader: printed unless JSON was asked for.

@@ -56,16 +56,7 @@ impl Experiment {
     }
 
     fn on(config: Config, read: fn(&DataSpec, &LoadOptions) -> Result<Dataset>) -> Result<Experiment> {
-        let options = LoadOptions {
-            limit: config.data.limit,
-            balanced: config.data.balanced,
-            label_noise: config.data.label_noise,
-            test_limit: config.data.test_limit,
-            test_fraction: config.data.test_fraction,
-            seed: config.seed,
-            tokens: config.data.tokens.or(config.model.context()).unwrap_or(LoadOptions::default().tokens),
-            normalize: config.data.normalize,
-        };
+        let options = LoadOptions::of_config(&config);
         let dataset = read(&config.data.source.parse()?, &options)?;
         let precision = dtype(config.dtype);
         let network = network(&config, &dataset, precision)?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod complexity;
+pub(crate) mod data;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod list;

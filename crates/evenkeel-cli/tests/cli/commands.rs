@@ -49,6 +49,16 @@ fn models_and_data_list_what_there_is() {
                        clothing; DIR holds files named as those of MNIST
     cifar10:DIR        32×32×3, 10 classes, 50,000 training and 10,000 test samples
                        photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it
+    csv:FILE           as many classes and samples as there are
+                       a table of numbers and a column of labels; FILE may be packed, or a folder with train.csv and test.csv
+    npy:DIR            as many classes and samples as there are
+                       NumPy's arrays; DIR holds x_train.npy, y_train.npy, x_test.npy and y_test.npy
+    npz:FILE           as many classes and samples as there are
+                       the same arrays in one archive of NumPy, as Keras' mnist.npz has them
+    safetensors:FILE   as many classes and samples as there are
+                       the tensors train/x, train/y, test/x and test/y
+    images:DIR         as many classes and samples as there are
+                       PNG and JPEG pictures of one size; DIR holds train/CLASS/ and test/CLASS/, or CLASS/ alone
     text:FILE          as many classes and samples as there are
                        each character of a text in UTF-8 and the one after it; FILE may be packed, or a folder of .txt files
     ");

@@ -180,7 +180,7 @@ settings! {
 
     /// Which samples are learned, and which are held back to test on.
     data: DataConfig {
-        /// Where the samples come from: digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR or text:FILE.
+        /// Where the samples come from: digits, mnist:DIR, csv:FILE, images:DIR or another form of `evenkeel data`.
         source: String = String::from("digits");
         /// Use only the first so many training samples.
         limit: Option<usize> = None, [at least 1];

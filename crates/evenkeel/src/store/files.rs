@@ -80,7 +80,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Makes renames and new names in `folder` survive a power cut.
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     if cfg!(unix) {
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         match synced {
