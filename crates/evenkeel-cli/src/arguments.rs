@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Measure(Measure),
     /// Write a run's report again
     Report(Report),
+    /// List, compare, tag, delete, query and export runs
+    Runs(Runs),
     /// Check published claims on this machine, e.g. `evenkeel reproduce 10`
     Reproduce(Reproduce),
     /// List the networks of the zoo
@@ -206,6 +208,91 @@ pub(crate) struct Hessian {
 pub(crate) struct Report {
     /// The run's folder
     pub(crate) run: PathBuf,
+}
+
+/// List the runs of a folder, the youngest first, or do something with them.
+#[derive(Debug, Args)]
+#[command(subcommand_value_name = "ACTION", subcommand_help_heading = "Actions")]
+pub(crate) struct Runs {
+    /// The folder of the runs [default: runs]
+    pub(crate) dir: Option<PathBuf>,
+    /// Only runs that fit, e.g. "optimizer.learning_rate > 0.01 and test_accuracy >= 0.9 and tag = good"
+    #[arg(long = "where", value_name = "FILTER", allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
+    /// By a setting, a metric or a sum of them, the least first, e.g. test_loss or "test_loss - train_loss"
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+    /// The greatest first
+    #[arg(long)]
+    pub(crate) descending: bool,
+    /// At most so many
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) limit: Option<String>,
+    #[command(subcommand)]
+    pub(crate) action: Option<RunsAction>,
+}
+
+/// What can be done with runs; RUN is a folder, a name in the list, or the beginning of an id.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsAction {
+    /// Show in what runs differ, in settings and in what became of them
+    Compare(RunsCompare),
+    /// Write all points of runs for other programs
+    Export(RunsExport),
+    /// Give a run tags and take others away, e.g. `evenkeel runs tag RUN +good -bad`
+    Tag(RunsTag),
+    /// Remove runs with all they hold
+    Delete(RunsDelete),
+    /// Answer a SELECT over the tables runs, config, tags, summary, metrics and points
+    Sql(RunsSql),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsCompare {
+    /// Two runs or more
+    #[arg(value_name = "RUN", required = true, num_args = 2..)]
+    pub(crate) runs: Vec<String>,
+    /// Also write a page with the curves of all metrics; runs that differ in the seed alone are a mean with a band
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsExport {
+    /// The runs
+    #[arg(value_name = "RUN", required = true, num_args = 1..)]
+    pub(crate) runs: Vec<String>,
+    /// csv, parquet or tensorboard
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: String,
+    /// The file to write; for TensorBoard the folder, which gets one for each run
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsTag {
+    /// The run
+    pub(crate) run: String,
+    /// +TAG adds, -TAG takes away
+    #[arg(value_name = "+TAG|-TAG", required = true, num_args = 1.., allow_hyphen_values = true)]
+    pub(crate) changes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsDelete {
+    /// The runs
+    #[arg(value_name = "RUN", required = true, num_args = 1..)]
+    pub(crate) runs: Vec<String>,
+    /// Without being asked
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsSql {
+    /// One statement that reads
+    pub(crate) query: String,
 }
 
 /// Run the experiments behind published claims, and say whether they come out here.

@@ -55,6 +55,7 @@ fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
         Command::Init(flags) => command::init::run(flags, &arguments.common, output),
         Command::Measure(flags) => command::measure::run(flags, &arguments.common, output),
         Command::Report(flags) => command::report::run(flags, output),
+        Command::Runs(flags) => command::runs::run(flags, output),
         Command::Reproduce(flags) => command::reproduce::run(flags, &arguments.common, output),
         Command::Models => command::list::models(output),
         Command::Data => command::list::data(output),

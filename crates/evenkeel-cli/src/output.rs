@@ -53,6 +53,12 @@ impl Output {
         self.note(&format!("{label}: {text}"));
     }
 
+    /// A question; also when quiet.
+    pub(crate) fn ask(&self, text: &str) {
+        // Nobody answers what nobody can read.
+        let _ = write!(std::io::stderr(), "{text}").and_then(|()| std::io::stderr().flush());
+    }
+
     /// What went wrong; also when quiet.
     pub(crate) fn error(&self, error: &Error) {
         let label = if self.color { "\x1b[1;31merror\x1b[0m" } else { "error" };
@@ -102,6 +108,23 @@ pub(crate) fn grouped(count: u64) -> String {
         result.push(digit);
     }
     result
+}
+
+/// Rows in columns of equal width; those of the columns `right` end in one line.
+pub(crate) fn table<R: AsRef<[String]>>(rows: &[R], right: &[usize]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.as_ref().get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..rows.first().map_or(0, |row| row.as_ref().len())).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.as_ref().iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            if right.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 /// Where in a network a program does what, in columns of equal width.

@@ -8,5 +8,6 @@ pub(crate) mod list;
 pub(crate) mod measure;
 pub(crate) mod report;
 pub(crate) mod reproduce;
+pub(crate) mod runs;
 pub(crate) mod train;
 mod words;

@@ -366,6 +366,10 @@ impl Observer for Watcher<'_> {
             Event::PassedOver(broken) => {
                 self.bar.suspend(|| self.output.warning(&format!("{}, an older one is taken", broken.what())));
             }
+            Event::NotIndexed(error) => {
+                let what = "the list of runs does not show this one yet; training goes on";
+                self.bar.suspend(|| self.output.warning(&format!("{what}: {error}")));
+            }
         }
     }
 

@@ -163,7 +163,7 @@ fn flags_of_a_measurement_out_of_range_are_refused() {
     }
     place.refused("export run --oracle o.safetensors --batch 0");
     place.refused("export run --oracle o.safetensors --norm-mode frozen");
-    assert_eq!(place.names("."), ["run"]);
+    assert_eq!(place.names("."), ["evenkeel.db", "run"]);
 }
 
 #[test]

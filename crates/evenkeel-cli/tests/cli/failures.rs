@@ -50,7 +50,7 @@ fn a_checkpoint_of_another_network_is_refused_with_both_shapes() {
     ");
     assert_eq!(place.refused("train --resume --out run"), error);
     assert_eq!(place.refused("export run --oracle o.safetensors"), error);
-    assert_eq!(place.names("."), ["run"]);
+    assert_eq!(place.names("."), ["evenkeel.db", "run"]);
 }
 
 fn flip(place: &Place, name: &str, position: usize) {

@@ -9,6 +9,7 @@ mod failures;
 mod init;
 mod reproduce;
 mod resume;
+mod runs;
 mod training;
 mod usage;
 

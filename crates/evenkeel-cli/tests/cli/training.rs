@@ -30,7 +30,7 @@ fn training_prints_its_results_on_stdout_and_its_course_on_stderr() {
     ");
     assert_eq!(
         place.names("run"),
-        ["checkpoints", "measurements", "metrics", "report.html", "run.toml", "summary.json"]
+        ["checkpoints", "identity.json", "measurements", "metrics", "report.html", "run.toml", "summary.json"]
     );
 }
 
@@ -51,7 +51,7 @@ fn runs_without_a_folder_are_numbered() {
     for _ in 0..2 {
         assert_eq!(place.run(&format!("{TINY} -q")).code, 0);
     }
-    assert_eq!(place.names("runs"), ["mlp-digits-001", "mlp-digits-002"]);
+    assert_eq!(place.names("runs"), ["evenkeel.db", "mlp-digits-001", "mlp-digits-002"]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use serde_json::{Value, json as table_of};
 const MARKED: usize = 24;
 
 /// The figure as a page shows it; its numbers are in the table of its name.
-pub(super) fn figure(id: &str, figure: &Figure) -> Result<page::Figure> {
+pub(crate) fn figure(id: &str, figure: &Figure) -> Result<page::Figure> {
     Ok(page::Figure {
         id: id.to_owned(),
         title: figure.title.clone(),
@@ -32,7 +32,7 @@ pub(super) fn figure(id: &str, figure: &Figure) -> Result<page::Figure> {
 }
 
 /// The numbers behind the figure, by column.
-pub(super) fn table(figure: &Figure) -> Value {
+pub(crate) fn table(figure: &Figure) -> Value {
     let (mut names, mut places, mut values, mut spreads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for series in &figure.series {
         for (index, (x, y)) in series.x.iter().zip(&series.y).enumerate() {

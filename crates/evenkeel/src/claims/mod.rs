@@ -34,7 +34,7 @@
 
 mod check;
 mod claim;
-mod drawing;
+pub(crate) mod drawing;
 mod figure;
 mod findings;
 mod outcome;

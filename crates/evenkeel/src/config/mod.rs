@@ -24,7 +24,7 @@
 //! Where to start reading: `table` (what exists), then `resolve` (how values are collected) and `setting` (how one is read).
 
 mod choice;
-mod excerpt;
+pub(crate) mod excerpt;
 mod fault;
 mod groups;
 mod initialization;

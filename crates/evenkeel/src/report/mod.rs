@@ -10,8 +10,9 @@
 //! `facts` gathers the numbers, `reading` says them in words, `figures` lays out the plots, and `run` puts them together.
 //! What every page of this crate shares is in `page` (one template, one style, one script, and Plotly's script packed into
 //! it; it asks for nothing from outside, and its content policy forbids it to) and `plot` (how a figure looks). A run that was never measured, was interrupted or has diverged gets a report as well:
-//! the page says so and leaves gaps where there are no numbers.
+//! the page says so and leaves gaps where there are no numbers. [`Comparison`] is the page of several runs.
 
+mod compare;
 mod facts;
 mod figures;
 mod layers;
@@ -21,6 +22,8 @@ mod reading;
 mod run;
 mod tables;
 pub(crate) mod text;
+
+pub use compare::Comparison;
 
 use std::path::PathBuf;
 

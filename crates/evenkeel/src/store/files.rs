@@ -18,6 +18,14 @@ use crate::{Error, Result};
 /// # Errors
 /// When any of this fails, or when `path` is there and is not a regular file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    stream_atomically(path, |file| write_all(file, path, bytes))
+}
+
+/// Like [`write_atomically`], with bytes that come while they are written.
+///
+/// # Errors
+/// As [`write_atomically`], and whatever `write` says.
+pub(crate) fn stream_atomically(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let target = match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
             return Err(Error::input("cannot replace what is not a regular file")
@@ -27,14 +35,14 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         Ok(_) => fs::canonicalize(path).map_err(|error| Error::io("find the file", path, &error))?,
         Err(_) => path.to_owned(),
     };
-    let temporary = write_temporary(&target, bytes)?;
+    let temporary = write_temporary(&target, write)?;
     temporary.persist(&target).map_err(|error| Error::io("put the file in place", path, &error.error))?;
     sync_folder(folder_of(&target))
 }
 
 /// Like [`write_atomically`], but never replaces: `false` when `path` is there already.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let temporary = write_temporary(path, bytes)?;
+    let temporary = write_temporary(path, |file| write_all(file, path, bytes))?;
     match temporary.persist_noclobber(path) {
         Ok(_) => sync_folder(folder_of(path)).map(|()| true),
         Err(error) if error.error.kind() == IoKind::AlreadyExists => Ok(false),
@@ -50,7 +58,11 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
-fn write_temporary(target: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
+fn write_all(file: &mut File, target: &Path, bytes: &[u8]) -> Result<()> {
+    file.write_all(bytes).map_err(|error| Error::io("write the file", target, &error))
+}
+
+fn write_temporary(target: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<NamedTempFile> {
     let folder = folder_of(target);
     let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     fs::create_dir_all(folder).map_err(|error| Error::io("make the folder", folder, &error))?;
@@ -66,8 +78,8 @@ fn write_temporary(target: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let mut temporary = builder.tempfile_in(folder).map_err(|error| Error::io("write the file", target, &error))?;
     // Tells `sweep` that somebody still works on it. Not every file system has locks; none is needed to be correct here.
     let _ = temporary.as_file().try_lock();
-    let written = temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all());
-    written.map_err(|error| Error::io("write the file", target, &error))?;
+    write(temporary.as_file_mut())?;
+    temporary.as_file().sync_all().map_err(|error| Error::io("write the file", target, &error))?;
     Ok(temporary)
 }
 

@@ -7,6 +7,7 @@
 //!   summary.json              the last numbers of the run, once it has ended
 //!   checkpoints/000400/       parameters, buffers and optimizer (safetensors), state.json, manifest.json
 //!   measurements/NAME.json    one file a measurement
+//!   identity.json             an id that stays with the folder, and the run's tags
 //!   report.html
 //! ```
 //!
@@ -15,32 +16,45 @@
 //! one file that grows in place; a line cut short by a crash is ignored by readers and removed by the next writer.
 //! Nothing that is read here can execute code, and no content of a file makes a reader panic.
 //!
-//! Where to start reading: [`Run`], then [`checkpoint`], then [`metrics`].
+//! `evenkeel.db` beside the runs is an [`index`] of them: it holds nothing that is not in their folders.
+//!
+//! Where to start reading: [`Run`], then [`checkpoint`], then [`metrics`], then [`index`].
 
 pub mod checkpoint;
+pub mod export;
 pub mod files;
+pub mod identity;
+pub mod index;
 pub mod layers;
 pub mod measurement;
 pub mod metrics;
 pub(crate) mod number;
+mod removal;
+pub mod settings;
 pub mod tensors;
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 pub use self::checkpoint::{Checkpoint, Latest};
 pub use self::files::write_atomically;
+pub use self::identity::Identity;
+pub use self::index::Index;
 pub use self::layers::{LayerColumn, LayerMeasurement};
 pub use self::measurement::{Content, Eigenvalue, HessianMeasurement, Measurement};
-pub use self::metrics::{Metrics, MetricsWriter, Record};
+pub use self::metrics::{Metrics, MetricsWriter, Record, Records};
 pub use self::tensors::{ElementType, NamedTensor, TensorFile, read_safetensors, write_safetensors};
 use crate::{Error, Result};
 
 /// The largest `run.toml`, `summary.json` or measurement that is read, in bytes.
 const TEXT_LIMIT: u64 = 64 << 20;
+
+/// How often a claim is tried before it counts as refused.
+const CLAIMS: usize = 10;
 
 /// One run: a folder with a configuration, metrics, checkpoints and measurements.
 #[derive(Clone, Debug)]
@@ -127,13 +141,22 @@ impl Run {
     /// When another process has claimed it.
     pub fn claim(&self) -> Result<Option<File>> {
         let Ok(handle) = File::open(&self.dir) else { return Ok(None) };
-        match handle.try_lock() {
-            Ok(()) => Ok(Some(handle)),
-            Err(TryLockError::Error(_)) => Ok(None),
-            Err(TryLockError::WouldBlock) => Err(Error::input("another process is training this run")
-                .detail("file", self.dir.display())
-                .hint("wait until it is done or stop it, or train another run with `--out DIR`")),
+        // Whoever looks whether a run is claimed holds the lock for an instant.
+        for _ in 0..CLAIMS {
+            match handle.try_lock() {
+                Ok(()) => return Ok(Some(handle)),
+                Err(TryLockError::Error(_)) => return Ok(None),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            }
         }
+        Err(Error::input("another process is training this run")
+            .detail("file", self.dir.display())
+            .hint("wait until it is done or stop it, or train another run with `--out DIR`"))
+    }
+
+    /// Whether somebody claims the run at this moment.
+    pub fn is_claimed(&self) -> bool {
+        File::open(&self.dir).is_ok_and(|handle| matches!(handle.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// The folder of the run.
@@ -186,6 +209,14 @@ impl Run {
     /// When the file cannot be read. A broken line is no error: see [`Metrics::broken_lines`].
     pub fn metrics(&self) -> Result<Metrics> {
         metrics::read(&self.metrics_path())
+    }
+
+    /// The same one by one, for whoever needs each record once.
+    ///
+    /// # Errors
+    /// When the file cannot be opened; reading on may fail as well.
+    pub fn records(&self) -> Result<Records> {
+        Records::open(&self.metrics_path())
     }
 
     /// Opens `metrics` to append to it; a last line cut short by a crash is removed first.

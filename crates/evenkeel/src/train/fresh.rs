@@ -12,7 +12,7 @@ pub(super) struct Fresh {
 impl Fresh {
     /// Takes back what a run wrote that could not start. What cannot be removed stays; the error to tell is another one.
     pub(super) fn discard(self) {
-        for file in [self.run.metrics_path(), self.run.config_path()] {
+        for file in [self.run.metrics_path(), self.run.identity_path(), self.run.config_path()] {
             let _ = fs::remove_file(file);
         }
         for folder in [self.run.checkpoints_dir(), self.run.measurements_dir()] {

@@ -10,6 +10,7 @@ mod session;
 mod start;
 mod step;
 mod supply;
+mod way_back;
 
 pub use evaluate::{Evaluation, Evaluator};
 pub use memory::check_state;

@@ -6,6 +6,7 @@ use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use super::supply::{Supply, batches_ahead};
+use super::way_back::{shell_word, smaller_rate};
 use crate::ahead::Ahead;
 use crate::batch::Batch;
 use crate::config::{Config, InitMethod, NormMode};
@@ -17,6 +18,7 @@ use crate::nn::Targets;
 use crate::norm::recalibrate;
 use crate::optim::Schedule;
 use crate::report::write_report;
+use crate::store::index::Follow;
 use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
@@ -79,6 +81,8 @@ pub enum Event {
     },
     /// A checkpoint is damaged; training goes on from an older one.
     PassedOver(Error),
+    /// The index of the runs could not be written; training goes on, and the run itself is as it should be.
+    NotIndexed(Error),
 }
 
 /// Watches training, and may stop it.
@@ -130,7 +134,12 @@ pub struct Outcome {
 /// * [`ErrorKind::Interrupted`]: the observer stopped it; the state was saved
 pub fn train(experiment: &Experiment, dir: &Path, resume: bool, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut session = Session::open(experiment, dir, resume, observer)?;
-    session.run(observer).map_err(|error| session.leave(error))
+    let result = session.run(observer).map_err(|error| session.leave(error));
+    let mut index = session.end();
+    if let Some(error) = index.now() {
+        observer.event(&Event::NotIndexed(error));
+    }
+    result
 }
 
 /// The newest whole checkpoint; none in a run that was stopped before its first one.
@@ -171,6 +180,8 @@ struct Session<'e> {
     prepared: Option<InitMeasurement>,
     /// Set while nothing is in the run that is worth keeping.
     fresh: Option<Fresh>,
+    /// Shows the run in the list of all.
+    index: Follow,
     /// Nobody else trains this run meanwhile.
     _claim: Option<File>,
 }
@@ -235,7 +246,6 @@ impl<'e> Session<'e> {
         let nothing = Evaluation { loss: f64::NAN, accuracy: f64::NAN };
         Ok(Session {
             experiment,
-            run,
             metrics,
             trainer,
             evaluator,
@@ -248,6 +258,8 @@ impl<'e> Session<'e> {
             lambda_max: None,
             prepared,
             fresh,
+            index: Follow::new(&run),
+            run,
             _claim: claim,
         })
     }
@@ -300,6 +312,9 @@ impl<'e> Session<'e> {
             self.measure(observer)?;
         }
         self.fresh = None;
+        if let Some(error) = self.index.now() {
+            observer.event(&Event::NotIndexed(error));
+        }
         let supply = Supply::of(self.experiment)?;
         thread::scope(|scope| {
             let mut supply = supply;
@@ -344,9 +359,17 @@ impl<'e> Session<'e> {
             let epochs = self.progress.step / self.steps_per_epoch;
             if ends_epoch && (last || epochs.is_multiple_of(self.config().checkpoint.every_epochs as u64)) {
                 self.save()?;
+                if let Some(error) = self.index.now_and_then() {
+                    observer.event(&Event::NotIndexed(error));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Gives the run free for others.
+    fn end(self) -> Follow {
+        self.index
     }
 
     /// Whether a measurement is due on the way; the one at the end is [`Session::finish`]'s.
@@ -567,21 +590,4 @@ impl<'e> Session<'e> {
         write_report(&self.run)?;
         measured.map(|()| outcome)
     }
-}
-
-/// A tenth of the rate, or less where the sharpness asks for it; one digit, as one would type it.
-fn smaller_rate(rate: f64, lambda_max: Option<f64>) -> String {
-    let bound = lambda_max.filter(|lambda| *lambda > 0.0).map_or(f64::INFINITY, |lambda| 1.0 / lambda);
-    let scientific = format!("{:.0e}", (rate / 10.0).min(bound));
-    match scientific.parse::<f64>() {
-        Ok(rate) if (1e-4..1e4).contains(&rate) => rate.to_string(),
-        _ => scientific,
-    }
-}
-
-/// A path as a shell takes it.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
