@@ -127,6 +127,8 @@ fn lanczos_finds_the_top_of_the_dense_hessian() {
         let matrix = faer::Mat::from_fn(size, size, |row, column| columns[column][row]);
         let mut expected = matrix.self_adjoint_eigenvalues(faer::Side::Lower).unwrap();
         expected.reverse();
+        let all = curvature.all_eigenvalues(Product::Hessian).unwrap();
+        assert!(close(&all, &expected, 1e-12), "{mode}");
         let options = LanczosOptions { top: 5, tolerance: 1e-9, max_iterations: 300, ..LanczosOptions::default() };
         let spectrum = curvature.top_eigenvalues(&options).unwrap();
         for (pair, expected) in spectrum.eigenpairs.iter().zip(&expected) {

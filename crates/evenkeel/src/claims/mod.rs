@@ -54,6 +54,7 @@ mod paper_10_geometric_complexity;
 mod paper_11_gradinit;
 mod paper_12_batch_norm_explained;
 mod paper_14_weight_normalization;
+mod paper_16_entropy_sgd;
 mod paper_19_batch_entropy;
 
 pub use check::{Check, Numbers, Relation};
@@ -75,6 +76,7 @@ static PAPERS: &[&Paper] = &[
     &paper_11_gradinit::PAPER,
     &paper_12_batch_norm_explained::PAPER,
     &paper_14_weight_normalization::PAPER,
+    &paper_16_entropy_sgd::PAPER,
     &paper_19_batch_entropy::PAPER,
 ];
 

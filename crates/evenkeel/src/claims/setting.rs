@@ -79,7 +79,7 @@ impl Setting {
         self.dataset("digits", &LoadOptions::default())
     }
 
-    /// A data set by its name: `digits`, `mnist`, `fashion-mnist` or `cifar10`.
+    /// A data set by its name: `digits`, `mnist`, `fashion-mnist`, `cifar10` or `tinyshakespeare`, a text.
     ///
     /// # Errors
     /// [`ErrorKind::Absent`] when it is not in any of the folders, which makes the claim inconclusive where it is handed on; else as
@@ -105,6 +105,7 @@ impl Setting {
             "mnist" => DataSpec::Mnist(folder),
             "fashion-mnist" => DataSpec::FashionMnist(folder),
             "cifar10" => DataSpec::Cifar10(folder),
+            "tinyshakespeare" => DataSpec::Text(folder),
             _ => return Err(Error::input(format!("data set '{name}' is not known")).hint("`evenkeel data` lists them")),
         };
         data::load(&spec, options)

@@ -1,8 +1,9 @@
 //! Exact curvature: gradients, products with the Hessian, the Gauss-Newton matrix and the Fisher matrices, gradients of
-//! single samples, and the top of the spectrum.
+//! single samples, the top of the spectrum, and whole matrices of small networks.
 //!
 //! Where to start reading: [`Product`] (the matrices and how they are traced), then [`Curvature`].
 
+mod dense;
 mod lanczos;
 mod operator;
 mod per_sample;
