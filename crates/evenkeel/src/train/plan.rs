@@ -92,8 +92,9 @@ impl TrainingPlan {
         let buffer_bytes = network.buffer_bytes();
         let optimizer_bytes = trainer.optimizer_bytes();
         let data_bytes = dataset.train.bytes() + dataset.test.bytes();
-        let batch_bytes =
-            experiment.config.batch_size.max(evaluator.batch()) * sample_bytes(experiment) + waiting_bytes(experiment);
+        let training_batch = experiment.config.batch_size * training_sample_bytes(experiment);
+        let evaluation_batch = evaluator.batch() * sample_bytes(experiment);
+        let batch_bytes = training_batch.max(evaluation_batch) + waiting_bytes(experiment);
         let (activation_bytes, evaluation_bytes) = (trainer.arena_bytes(), evaluator.arena_bytes());
         let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
@@ -193,16 +194,24 @@ fn within_limit(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)>
 fn sample_bytes(experiment: &Experiment) -> usize {
     let (network, values) = (&experiment.network, experiment.dataset.train.image_len());
     let input = network.input_dtype();
-    let labels = match network.classes() {
-        Some(classes) if experiment.config.augment.mixup > 0.0 => classes * network.dtype().bytes(),
-        _ => network.labels().0.elements().min(values) * size_of::<i32>(),
-    };
-    values * input.bytes() + labels
+    let labels = network.labels().0.elements().min(values);
+    values * input.bytes() + labels * size_of::<i32>()
+}
+
+/// The same in training, where labels may be shares of classes.
+fn training_sample_bytes(experiment: &Experiment) -> usize {
+    let network = &experiment.network;
+    match network.classes() {
+        Some(classes) if experiment.config.augment.mixup > 0.0 => {
+            sample_bytes(experiment) - size_of::<i32>() + classes * network.dtype().bytes()
+        }
+        _ => sample_bytes(experiment),
+    }
 }
 
 /// Batches that are made while another one is in the step.
 fn waiting_bytes(experiment: &Experiment) -> usize {
-    batches_ahead(experiment) * experiment.config.batch_size * sample_bytes(experiment)
+    batches_ahead(experiment) * experiment.config.batch_size * training_sample_bytes(experiment)
 }
 
 /// Up to [`RATES`] rates of a run of `steps`.
