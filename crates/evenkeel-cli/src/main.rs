@@ -52,12 +52,15 @@ fn run(arguments: Arguments, output: &Output) -> evenkeel::Result<()> {
     let pool = pool.build().map_err(|error| Error::input(format!("cannot start threads: {error}")))?;
     pool.install(|| match &arguments.command {
         Command::Train(flags) => command::train::run(flags, &arguments.common, output),
+        Command::Sweep(flags) => command::sweep::run(flags, &arguments.common, output),
         Command::Init(flags) => command::init::run(flags, &arguments.common, output),
         Command::Measure(flags) => command::measure::run(flags, &arguments.common, output),
         Command::Report(flags) => command::report::run(flags, output),
+        Command::Runs(flags) => command::runs::run(flags, output),
         Command::Reproduce(flags) => command::reproduce::run(flags, &arguments.common, output),
+        Command::Config(flags) => command::config::run(flags, &arguments.common, output),
         Command::Models => command::list::models(output),
-        Command::Data => command::list::data(output),
+        Command::Data(flags) => command::data::run(flags, &arguments.common, output),
         Command::Export(flags) => command::export::run(flags, &arguments.common, output),
         Command::Bench(flags) => command::bench::run(flags, &arguments.common, output),
     })

@@ -1,6 +1,7 @@
 //! Where words go: data to stdout, all else to stderr.
 
 use crate::arguments::Common;
+use evenkeel::store::LayerColumn;
 use evenkeel::{Error, Result, Work};
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -11,13 +12,15 @@ pub(crate) struct Output {
     quiet: bool,
     terminal: bool,
     color: bool,
+    pictures: bool,
 }
 
 impl Output {
     pub(crate) fn new(common: &Common) -> Output {
         let terminal = std::io::stderr().is_terminal();
-        let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Output { json: common.json, quiet: common.quiet, terminal, color }
+        let colorful = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let pictures = std::io::stdout().is_terminal() && colorful;
+        Output { json: common.json, quiet: common.quiet, terminal, color: terminal && colorful, pictures }
     }
 
     /// Whether progress bars make sense.
@@ -27,6 +30,11 @@ impl Output {
 
     pub(crate) fn has_color(&self) -> bool {
         self.color
+    }
+
+    /// Whether somebody sees what is printed, in colors.
+    pub(crate) fn shows_pictures(&self) -> bool {
+        self.pictures && !self.json
     }
 
     /// Data for a reader: printed unless JSON was asked for.
@@ -51,6 +59,12 @@ impl Output {
     pub(crate) fn warning(&self, text: &str) {
         let label = if self.color { "\x1b[1;33mwarning\x1b[0m" } else { "warning" };
         self.note(&format!("{label}: {text}"));
+    }
+
+    /// A question; also when quiet.
+    pub(crate) fn ask(&self, text: &str) {
+        // Nobody answers what nobody can read.
+        let _ = write!(std::io::stderr(), "{text}").and_then(|()| std::io::stderr().flush());
     }
 
     /// What went wrong; also when quiet.
@@ -102,6 +116,46 @@ pub(crate) fn grouped(count: u64) -> String {
         result.push(digit);
     }
     result
+}
+
+/// A line a layer, under the names of the columns.
+pub(crate) fn layer_rows(layers: &[String], columns: &[LayerColumn]) -> String {
+    let width = layers.iter().map(|layer| layer.chars().count()).max().unwrap_or(0).max("layer".len());
+    let mut text = format!("  {:width$}", "layer");
+    let cell = |name: &str| name.chars().count().max(10);
+    columns.iter().for_each(|column| text += &format!("  {:>1$}", column.name, cell(&column.name)));
+    text.push('\n');
+    for (place, layer) in layers.iter().enumerate() {
+        text += &format!("  {layer:width$}");
+        for column in columns {
+            let shown = match column.values.get(place) {
+                Some(value) if value.fract() == 0.0 && (0.0..1e15).contains(value) => grouped(*value as u64),
+                Some(value) if !value.is_nan() => number(*value),
+                _ => "-".into(),
+            };
+            text += &format!("  {:>1$}", shown, cell(&column.name));
+        }
+        text = text.trim_end().to_owned();
+        text.push('\n');
+    }
+    text
+}
+
+/// Rows in columns of equal width; those of the columns `right` end in one line.
+pub(crate) fn table<R: AsRef<[String]>>(rows: &[R], right: &[usize]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.as_ref().get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..rows.first().map_or(0, |row| row.as_ref().len())).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.as_ref().iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            if right.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 /// Where in a network a program does what, in columns of equal width.

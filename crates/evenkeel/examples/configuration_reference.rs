@@ -1,9 +1,11 @@
-//! Prints `docs/configuration.md`: every key of a configuration with its meaning and default.
+//! Prints `docs/configuration.md`, every key of a configuration with its meaning and default, or `docs/evenkeel.schema.json`.
 //!
 //! `cargo run -p evenkeel --example configuration_reference > docs/configuration.md`
+//! `cargo run -p evenkeel --example configuration_reference schema > docs/evenkeel.schema.json`
 
 fn main() {
-    println!("# Configuration\n");
-    println!("Every key with its meaning and default. A file sets any of them, `--set section.key=value` sets one.\n");
-    println!("```toml\n{}\n```", evenkeel::config::reference().trim_end());
+    match std::env::args().nth(1).as_deref() {
+        Some("schema") => println!("{:#}", evenkeel::config::schema()),
+        _ => print!("{}", evenkeel::config::reference_page()),
+    }
 }

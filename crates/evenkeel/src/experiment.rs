@@ -2,13 +2,13 @@
 
 use crate::augment::Augmentation;
 use crate::batch::Batch;
-use crate::config::{Config, Loss, NormMode, OptimizerKind, Precision, Size};
+use crate::config::{BestBy, Config, Loss, NormMode, OptimizerKind, Precision, Size};
 use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eigenvalues};
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
 use crate::nn::{Reads, Targets};
-use crate::optim::{self, Optimizer, Schedule};
+use crate::optim::{self, Optimizer, Pace, Schedule};
 use crate::regularize::{BatchEntropy, batch_entropy};
 use crate::store::{
     Checkpoint, Eigenvalue, ElementType, HessianMeasurement, LayerColumn, LayerMeasurement, NamedTensor, Run,
@@ -22,6 +22,10 @@ use std::time::Instant;
 
 /// Floating-point operations a measurement may take to be made along the way unasked: some seconds on one core.
 const CHEAP_MEASUREMENT: u64 = 200_000_000_000;
+/// Looks at the layers over a run: at most, at least, and steps from one to the next that make their cost small.
+const LOOKS: u64 = 100;
+const LEAST_LOOKS: u64 = 10;
+const STEPS_A_LOOK: u64 = 50;
 /// The basis of Lanczos may take this part of a memory limit; it restarts when it is full.
 const BASIS_SHARE: usize = 4;
 /// How often a measurement holds what is as large as the parameters in f64, at most: parameters and velocities in training, the
@@ -56,34 +60,46 @@ impl Experiment {
     }
 
     fn on(config: Config, read: fn(&DataSpec, &LoadOptions) -> Result<Dataset>) -> Result<Experiment> {
-        let options = LoadOptions {
-            limit: config.data.limit,
-            balanced: config.data.balanced,
-            label_noise: config.data.label_noise,
-            test_limit: config.data.test_limit,
-            test_fraction: config.data.test_fraction,
-            seed: config.seed,
-            tokens: config.data.tokens.or(config.model.context()).unwrap_or(LoadOptions::default().tokens),
-            normalize: config.data.normalize,
-        };
+        let options = LoadOptions::of_config(&config);
         let dataset = read(&config.data.source.parse()?, &options)?;
         let precision = dtype(config.dtype);
         let network = network(&config, &dataset, precision)?;
         Augmentation::new(&config.augment, &network, config.seed)?;
         let mut experiment = Experiment { config, dataset, network };
         experiment.choose_interval();
+        experiment.choose_best()?;
         Ok(experiment)
     }
 
+    /// What the best epoch is known by: where the configuration leaves it open, the accuracy where there are classes, else the loss.
+    fn choose_best(&mut self) -> Result<()> {
+        let has_classes = self.network.targets() == Targets::Classes;
+        let best = &mut self.config.checkpoint.best;
+        if *best == BestBy::Auto {
+            *best = if has_classes { BestBy::TestAccuracy } else { BestBy::TestLoss };
+        }
+        if best.is_accuracy() && !has_classes {
+            return Err(Error::input(format!("the best epoch cannot be known by {best}: there are no classes"))
+                .detail("key", "checkpoint.best")
+                .detail("expected", "auto, test_loss, train_loss or none")
+                .detail("got", best));
+        }
+        Ok(())
+    }
+
     /// Where the configuration leaves it open: ten measurements over the run when each takes seconds, else none; none either
-    /// where even start and end are not wanted.
+    /// where even start and end are not wanted. The layers are looked at more often, which costs next to nothing.
     fn choose_interval(&mut self) {
         // A Hessian product takes about 8 forward passes, Lanczos about 25 products.
         let cost = self.network.flops().saturating_mul(200 * self.measured_samples() as u64);
         let steps = self.steps_per_epoch().saturating_mul(self.config.epochs as u64);
         let wanted = self.config.measure.start_and_end && cost <= CHEAP_MEASUREMENT;
-        let chosen = if wanted { usize::try_from(steps.div_ceil(10)).unwrap_or(usize::MAX) } else { 0 };
+        let counted = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
+        let chosen = if wanted { counted(steps.div_ceil(10)) } else { 0 };
         self.config.measure.every.get_or_insert(chosen);
+        // A look at the layers costs about half a step.
+        let layers_every = steps.div_ceil(LOOKS).max(steps.div_ceil(LEAST_LOOKS).min(STEPS_A_LOOK));
+        self.config.measure.layers_every.get_or_insert(counted(layers_every));
     }
 
     /// The same experiment computed in another type.
@@ -111,6 +127,11 @@ impl Experiment {
     /// When a transform makes no sense for such samples.
     pub fn augmentation(&self) -> Result<Augmentation> {
         Augmentation::new(&self.config.augment, &self.network, self.config.seed)
+    }
+
+    /// Steps of the run.
+    pub fn steps(&self) -> u64 {
+        self.steps_per_epoch().saturating_mul(self.config.epochs as u64)
     }
 
     /// The numbers before the first step.
@@ -228,15 +249,8 @@ impl Experiment {
     ) -> Result<HessianMeasurement> {
         let start = Instant::now();
         let samples = self.samples(probe.samples)?;
-        let mut curvature = Curvature::new(&self.network, probe.norm_mode, samples, state)?;
-        let mut basis_bytes = LanczosOptions::default().basis_bytes;
-        if let Some(limit) = self.config.memory_limit.map(Size::bytes) {
-            basis_bytes = basis_bytes.min(limit / BASIS_SHARE);
-            let state = STATES * (self.network.parameter_count() * size_of::<f64>() + self.network.buffer_bytes());
-            let data = self.dataset.train.bytes() + self.dataset.test.bytes();
-            curvature = curvature.with_memory_limit(limit, data + state + basis_bytes);
-        }
-        let (loss, _) = curvature.gradient()?;
+        let (mut hessian, basis_bytes) = self.hessian(samples, probe.norm_mode, state, stop)?;
+        let (loss, _) = hessian.curvature.gradient()?;
         let options = LanczosOptions {
             top: probe.top,
             tolerance: probe.tolerance,
@@ -244,8 +258,7 @@ impl Experiment {
             seed: probe.seed,
             basis_bytes,
         };
-        let dimension = self.network.parameter_count();
-        let spectrum = largest_eigenvalues(&mut Stoppable { curvature, dimension, stop }, &options)?;
+        let spectrum = largest_eigenvalues(&mut hessian, &options)?;
         let eigenvalue = |pair: &crate::curvature::Eigenpair| Eigenvalue {
             value: pair.value,
             residual: pair.residual,
@@ -259,11 +272,7 @@ impl Experiment {
             dtype: self.network.dtype().to_string(),
             seed: probe.seed,
             learning_rate: probe.learning_rate,
-            // What the edge of stability depends on; other rules have none of that kind.
-            momentum: match self.config.optimizer.name {
-                OptimizerKind::Sgd => self.config.optimizer.momentum,
-                _ => 0.0,
-            },
+            momentum: probe.momentum,
             loss,
             eigenvalues: spectrum.eigenpairs.iter().map(eigenvalue).collect(),
             iterations: spectrum.products as u64,
@@ -271,6 +280,29 @@ impl Experiment {
             seconds: start.elapsed().as_secs_f64(),
             version: env!("CARGO_PKG_VERSION").into(),
         })
+    }
+
+    /// The Hessian over some samples, until `stop` says so, within the memory limit; and the bytes that a basis of Lanczos may take.
+    ///
+    /// # Errors
+    /// When the samples or the mode do not fit.
+    pub(crate) fn hessian<'a>(
+        &'a self,
+        samples: Batch,
+        mode: NormMode,
+        state: State,
+        stop: &'a dyn Fn() -> bool,
+    ) -> Result<(Stoppable<'a>, usize)> {
+        let dimension = self.network.parameter_count();
+        let mut curvature = Curvature::new(&self.network, mode, samples, state)?;
+        let mut basis_bytes = LanczosOptions::default().basis_bytes;
+        if let Some(limit) = self.config.memory_limit.map(Size::bytes) {
+            basis_bytes = basis_bytes.min(limit / BASIS_SHARE);
+            let state = STATES * (dimension * size_of::<f64>() + self.network.buffer_bytes());
+            let data = self.dataset.train.bytes() + self.dataset.test.bytes();
+            curvature = curvature.with_memory_limit(limit, data + state + basis_bytes);
+        }
+        Ok((Stoppable { curvature, dimension, stop }, basis_bytes))
     }
 
     /// Measures the batch entropy of every layer at `state`, over the first `samples` training samples as one batch; with the targets of
@@ -320,7 +352,7 @@ impl Experiment {
 }
 
 /// The Hessian, until somebody wants to stop.
-struct Stoppable<'a> {
+pub(crate) struct Stoppable<'a> {
     curvature: Curvature<'a>,
     dimension: usize,
     stop: &'a dyn Fn() -> bool,
@@ -356,11 +388,14 @@ pub struct HessianProbe {
     pub seed: u64,
     /// The optimiser's rate at this point, kept with the measurement.
     pub learning_rate: f64,
+    /// Its momentum, likewise: what the edge of stability depends on. Rules that have none of that kind: 0.
+    pub momentum: f64,
 }
 
 impl HessianProbe {
-    /// What a configuration says, at the given learning rate.
-    pub fn from_config(config: &Config, samples: usize, learning_rate: f64) -> HessianProbe {
+    /// What a configuration says, at the given pace.
+    pub fn from_config(config: &Config, samples: usize, pace: impl Into<Pace>) -> HessianProbe {
+        let pace = pace.into();
         HessianProbe {
             top: config.measure.top,
             samples,
@@ -368,7 +403,11 @@ impl HessianProbe {
             tolerance: config.measure.tolerance,
             max_iterations: config.measure.max_iterations,
             seed: config.seed,
-            learning_rate,
+            learning_rate: pace.rate,
+            momentum: match config.optimizer.name {
+                OptimizerKind::Sgd => pace.momentum.unwrap_or(config.optimizer.momentum),
+                _ => 0.0,
+            },
         }
     }
 }

@@ -38,13 +38,16 @@ pub mod norm;
 pub mod objective;
 pub mod optim;
 pub mod oracle;
+mod parallel;
 mod pattern;
 pub mod probe;
 pub mod regularize;
 pub mod report;
 mod runner;
+pub mod statistics;
 pub mod store;
 pub mod study;
+pub mod sweep;
 pub mod train;
 mod work;
 

@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::config::NormMode;
 use crate::data::Batches;
 use crate::network::{Network, Noise, State};
+use crate::optim::Pace;
 use crate::train::{Evaluation, Evaluator, StepResult, Trainer};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
@@ -29,6 +30,20 @@ pub fn fit<'n>(
     trainer: &mut Trainer<'n>,
     samples: &Batch,
     how: &Fit<'_>,
+    watch: impl FnMut(u64, &StepResult, &Trainer<'n>) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    fit_paced(trainer, samples, how, |step, _| Ok((how.rate)(step).into()), watch)
+}
+
+/// The same at a pace that is asked for before each step, at the state that it starts from, in place of [`Fit::rate`].
+///
+/// # Errors
+/// As [`fit`], and what `pace` returns.
+pub fn fit_paced<'n>(
+    trainer: &mut Trainer<'n>,
+    samples: &Batch,
+    how: &Fit<'_>,
+    mut pace: impl FnMut(u64, &Trainer<'n>) -> Result<Pace>,
     mut watch: impl FnMut(u64, &StepResult, &Trainer<'n>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let mut batches = Batches::new(how.seed, samples.len(), how.batch);
@@ -40,7 +55,8 @@ pub fn fit<'n>(
     trainer.set_noise(Noise { seed: how.seed, step: 0 });
     for step in 0..how.steps {
         let batch = samples.take(batches.indices(step))?;
-        let result = trainer.step(&batch, (how.rate)(step))?;
+        let pace = pace(step, trainer)?;
+        let result = trainer.step(&batch, pace)?;
         if watch(step + 1, &result, trainer)?.is_break() {
             break;
         }

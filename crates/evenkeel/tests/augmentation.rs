@@ -219,28 +219,44 @@ fn a_run_with_every_transform_interrupted_at_every_step_ends_in_the_bits_of_one_
     assert_eq!(bits(&whole), bits(&broken));
 }
 
+/// So many threads, more than one of which lets the next batch be made beside the step: 800 images of 64 pixels are enough for that.
+fn on<T: Send>(threads: usize, work: impl FnOnce(&Experiment) -> T + Send, more: &[&str]) -> T {
+    let large = ["data.limit=none", "batch_size=800", "epochs=4", "data.balanced=false"];
+    let settings = [&ALL[..], &large, more].concat();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| work(&Experiment::new(config(&settings)).unwrap()))
+}
+
 #[test]
-fn batches_made_ahead_on_a_thread_are_those_made_in_place() {
-    // Large enough for a thread: 800 images of 64 pixels.
-    let settings = [&ALL[..], &["data.limit=none", "batch_size=800", "epochs=4", "data.balanced=false"]].concat();
-    let experiment = Experiment::new(config(&settings)).unwrap();
+fn batches_made_ahead_on_a_thread_are_those_made_in_place_and_survive_interruptions() {
     let folder = tempfile::tempdir().unwrap();
-    let on = |threads: usize| {
+    let run = |threads: usize| {
         let dir = folder.path().join(threads.to_string());
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        // The network is traced anew in the pool: it stays on one thread.
-        pool.install(|| train(&Experiment::new(config(&settings)).unwrap(), &dir, false, &mut ()).unwrap());
+        on(threads, |experiment| train(experiment, &dir, false, &mut ()).map(drop).unwrap(), &[]);
         bits(&dir)
     };
-    let in_place = on(1);
-    assert_eq!(in_place, on(2));
-    assert_eq!(in_place, on(4));
-    let bytes = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| TrainingPlan::new(&Experiment::new(config(&settings)).unwrap()).unwrap().batch_bytes)
-    };
-    assert_eq!(bytes(2), 2 * bytes(1), "the batch that waits is counted");
-    drop(experiment);
+    let in_place = run(1);
+    assert_eq!(in_place, run(2));
+    assert_eq!(in_place, run(4));
+    let broken = folder.path().join("broken");
+    let mut resume = false;
+    while let Err(error) = on(2, |experiment| train(experiment, &broken, resume, &mut StopAfter(1)).map(drop), &[]) {
+        assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        resume = true;
+    }
+    assert_eq!(in_place, bits(&broken));
+    let bytes = |threads: usize| on(threads, |experiment| TrainingPlan::new(experiment).unwrap().batch_bytes, &[]);
+    // Pixels, and shares of ten classes.
+    assert_eq!([bytes(1), bytes(2)], [800 * (64 + 10) * 4, 2 * 800 * (64 + 10) * 4]);
+}
+
+#[test]
+fn a_step_that_diverges_ends_the_thread_that_makes_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ["optimizer.lr=1e12", "norm=none", "measure.start_and_end=false", "epochs=400"];
+    let dir = folder.path().join("run");
+    let error = on(2, |experiment| train(experiment, &dir, false, &mut ()).map(drop), &settings).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Numerical, "{error}");
 }
 
 #[test]

@@ -93,6 +93,16 @@ fn a_key_like_no_other_comes_with_the_list_of_its_section() {
 }
 
 #[test]
+fn a_section_named_inside_another_leads_to_its_first_setting() {
+    insta::assert_snapshot!(file("[data]\ninput_noise = 0.1\n"), @r#"
+    unknown key 'data.input_noise'
+      --> run.toml:2:1
+      2 | input_noise = 0.1
+        | ^^^^^^^^^^^ did you mean 'input_noise.deviation'?
+    "#);
+}
+
+#[test]
 fn a_misspelled_section_is_shown_at_its_header() {
     insta::assert_snapshot!(file("[optimiser]\nlr = 1\n"), @r#"
     unknown key 'optimiser'

@@ -137,13 +137,26 @@ prop_compose! {
 }
 
 prop_compose! {
+    // A learner is sgd's, and its bounds are in order.
+    fn learner()(
+        kind in choice(LearnerKind::ALL),
+        (every, from_epoch) in (1..=usize::MAX, any::<usize>()),
+        (samples, steps) in (1..=usize::MAX, 2..=usize::MAX),
+        least in choice(LeastCurvature::ALL),
+        (min_rate, more) in (0.001..1.0, 0.0..1e6),
+    ) -> LearnerConfig {
+        LearnerConfig { kind, every, from_epoch, samples, steps, least, min_rate, max_rate: min_rate + more }
+    }
+}
+
+prop_compose! {
     fn optimizer()(
         (name, decays) in (choice(OptimizerKind::ALL), choice(Decays::ALL)),
         learning_rate in positive(),
         (momentum, dampening, nesterov) in (0.0..1.0, 0.0..1.0, any::<bool>()),
         weight_decay in prop_oneof![Just(0.0), positive()],
         (beta1, beta2, epsilon) in (0.0..1.0, 0.0..1.0, positive()),
-        (smoothing, centered) in (0.0..1.0, any::<bool>()),
+        (smoothing, centered, sphere) in (0.0..1.0, any::<bool>(), "[a-z.*]{1,9}"),
         (delta, decay_ratio) in (positive(), positive()),
         clip in prop::option::of(positive()),
         groups in prop::collection::vec(group(), 0..3),
@@ -151,7 +164,7 @@ prop_compose! {
         let groups = ParameterGroups(groups);
         OptimizerConfig {
             name, learning_rate, momentum, dampening, nesterov, weight_decay, decays, beta1, beta2, epsilon, smoothing,
-            centered, delta, decay_ratio, clip, groups,
+            sphere, centered, delta, decay_ratio, clip, groups,
         }
     }
 }
@@ -169,6 +182,7 @@ prop_compose! {
 prop_compose! {
     fn measuring()(
         every in prop::option::of(any::<usize>()),
+        layers_every in prop::option::of(any::<usize>()),
         start_and_end: bool,
         top in 1..=usize::MAX / 2,
         more in 0..usize::MAX / 2,
@@ -176,7 +190,8 @@ prop_compose! {
         norm_mode in choice(NormMode::ALL),
         tolerance in positive(),
     ) -> MeasureConfig {
-        MeasureConfig { every, start_and_end, top, samples, norm_mode, tolerance, max_iterations: top + more }
+        let max_iterations = top + more;
+        MeasureConfig { every, layers_every, start_and_end, top, samples, norm_mode, tolerance, max_iterations }
     }
 }
 
@@ -209,10 +224,22 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn checkpoints()(
+        every_epochs in 1..=usize::MAX,
+        every_steps in prop::option::of(1..=usize::MAX),
+        keep in 1..=usize::MAX,
+        best in choice(BestBy::ALL),
+    ) -> CheckpointConfig {
+        CheckpointConfig { every_epochs, every_steps, keep, best }
+    }
+}
+
+prop_compose! {
     fn config()(
         top_level in top_level(),
         (data, augment, init) in (data(), augment(), init()),
         (optimizer, schedule, sharpness_aware) in training(),
+        learner in learner(),
         dropout in dropped(),
         noise_injection in noise(),
         momentum in 0.0..=1.0,
@@ -220,21 +247,22 @@ prop_compose! {
         cumulative: bool,
         ghost in prop::option::of(2..=usize::MAX),
         measure in measuring(),
-        every_epochs in 1..=usize::MAX,
-        keep in 1..=usize::MAX,
+        checkpoint in checkpoints(),
     ) -> Config {
+        let kind = if optimizer.name == OptimizerKind::Sgd { learner.kind } else { LearnerKind::None };
         Config {
             data,
             augment,
             init,
             optimizer,
+            learner: LearnerConfig { kind, ..learner },
             schedule,
             sharpness_aware,
             dropout,
             noise_injection,
             batch_norm: BatchNormConfig { momentum, epsilon, cumulative, ghost },
             measure,
-            checkpoint: CheckpointConfig { every_epochs, keep },
+            checkpoint,
             ..top_level
         }
     }
@@ -353,6 +381,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
     beta2 = 0.999
     epsilon = 1e-8
     smoothing = 0.99
+    sphere = "*"
     centered = false
     delta = 0.1
     decay_ratio = 0.1
@@ -392,6 +421,16 @@ fn the_defaults_are_written_in_a_fixed_order() {
     peak = 0.3
     batch_law = "none"
     reference_batch = 64
+
+    [learner]
+    kind = "none"
+    every = 20
+    from_epoch = 0
+    samples = 1024
+    steps = 20
+    least = "bulk-removed"
+    min_rate = 1e-6
+    max_rate = 1.0
 
     [dropout]
     rate = 0.0
@@ -450,6 +489,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
     [checkpoint]
     every_epochs = 1
     keep = 3
+    best = "auto"
     "#);
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use evenkeel::config::{Activation, Initialization, Loss, NormKind, NormMode};
-use evenkeel::curvature::{Curvature, LanczosOptions, Product};
+use evenkeel::curvature::{Curvature, LanczosOptions, Product, Quadrature, QuadratureOptions};
 use evenkeel::graph::random::Key;
 use evenkeel::graph::{DType, Tensor, Var};
 use evenkeel::models::{Mlp, ResNet, Vgg};
@@ -127,6 +127,8 @@ fn lanczos_finds_the_top_of_the_dense_hessian() {
         let matrix = faer::Mat::from_fn(size, size, |row, column| columns[column][row]);
         let mut expected = matrix.self_adjoint_eigenvalues(faer::Side::Lower).unwrap();
         expected.reverse();
+        let all = curvature.all_eigenvalues(Product::Hessian).unwrap();
+        assert!(close(&all, &expected, 1e-12), "{mode}");
         let options = LanczosOptions { top: 5, tolerance: 1e-9, max_iterations: 300, ..LanczosOptions::default() };
         let spectrum = curvature.top_eigenvalues(&options).unwrap();
         for (pair, expected) in spectrum.eigenpairs.iter().zip(&expected) {
@@ -451,4 +453,109 @@ fn a_parameter_that_the_loss_does_not_read_has_a_product_of_zero() {
             assert!(block.iter().all(|found| found[..3] == [0.0; 3] && close(found, &product, 1e-13)));
         }
     }
+}
+
+#[test]
+fn the_mean_over_batches_has_the_loss_gradient_and_products_that_their_means_are() {
+    let network = network(small_mlp(NormKind::Batch), &[2, 2, 1], Loss::CrossEntropy);
+    let batch = samples(12, &[2, 2, 1], 3, 5);
+    let state = network.initial_state(Initialization::He, 2);
+    let v = normal(network.parameter_count(), 3);
+    for mode in [NormMode::Batch, NormMode::Running] {
+        let mut whole = Curvature::in_batches(&network, mode, batch.clone(), state.clone(), 4).unwrap();
+        for matrix in [Product::Hessian, Product::GaussNewton] {
+            let mut each = vec![];
+            whole.batch_products(matrix, &v, &mut |product| each.push(product.to_vec())).unwrap();
+            let mut mean = vec![0.0; v.len()];
+            let (mut loss, mut gradient) = (0.0, vec![0.0; v.len()]);
+            for (start, product) in (0u32..).step_by(4).zip(&each) {
+                let part = batch.take(&[start, start + 1, start + 2, start + 3]).unwrap();
+                let mut alone = Curvature::new(&network, mode, part, state.clone()).unwrap();
+                assert!(close(product, &alone.product(matrix, &v).unwrap(), 1e-12), "{mode} {matrix:?}");
+                mean.iter_mut().zip(product).for_each(|(mean, value)| *mean += value / 3.0);
+                let (one, slope) = alone.gradient().unwrap();
+                loss += one / 3.0;
+                gradient.iter_mut().zip(slope).for_each(|(sum, value)| *sum += value / 3.0);
+            }
+            assert_eq!(each.len(), 3);
+            assert!(close(&whole.product(matrix, &v).unwrap(), &mean, 1e-12), "{mode} {matrix:?}");
+            let (found, slope) = whole.gradient().unwrap();
+            assert!((found - loss).abs() < 1e-12 && close(&slope, &gradient, 1e-12));
+        }
+    }
+    for wrong in [0, 5] {
+        assert!(Curvature::in_batches(&network, NormMode::Batch, batch.clone(), state.clone(), wrong).is_err());
+    }
+}
+
+#[test]
+fn a_curvature_moved_to_other_samples_is_that_of_those_samples() {
+    let network = network(small_mlp(NormKind::Batch), &[2, 2, 1], Loss::CrossEntropy);
+    let (batch, other) = (samples(130, &[2, 2, 1], 3, 5), samples(130, &[2, 2, 1], 3, 6));
+    let state = network.initial_state(Initialization::He, 2);
+    let v = normal(network.parameter_count(), 3);
+    for mode in [NormMode::Batch, NormMode::Running, NormMode::Frozen] {
+        let of = |samples: &Batch| Curvature::new(&network, mode, samples.clone(), state.clone()).unwrap();
+        let mut moved = of(&batch);
+        let (before, wanted) = (moved.hessian_product(&v).unwrap(), of(&other).hessian_product(&v).unwrap());
+        moved.move_to_samples(other.clone()).unwrap();
+        assert_ne!(before, wanted);
+        assert_eq!(moved.hessian_product(&v).unwrap(), wanted, "{mode}");
+        assert_eq!(moved.gradient().unwrap(), of(&other).gradient().unwrap(), "{mode}");
+        assert!(moved.move_to_samples(other.first(129)).is_err());
+    }
+}
+
+#[test]
+fn the_noise_of_curvature_is_the_variance_of_the_entries_of_single_samples_matrices() {
+    let network = network(small_mlp(NormKind::None), &[2, 2, 1], Loss::CrossEntropy);
+    let (count, size) = (6, network.parameter_count());
+    let batch = samples(count, &[2, 2, 1], 3, 5);
+    let state = network.initial_state(Initialization::He, 2);
+    for matrix in [Product::Hessian, Product::GaussNewton] {
+        let each: Vec<Vec<Vec<f64>>> = (0..count)
+            .map(|n| {
+                let sample = one(&batch, n, None);
+                let mut alone = Curvature::new(&network, NormMode::Running, sample, state.clone()).unwrap();
+                let unit = |k: usize| (0..size).map(|n| f64::from(u8::from(n == k))).collect::<Vec<f64>>();
+                (0..size).map(|k| alone.product(matrix, &unit(k)).unwrap()).collect()
+            })
+            .collect();
+        let mut variances = 0.0;
+        for row in 0..size {
+            for column in 0..size {
+                let entries: Vec<f64> = each.iter().map(|matrix| matrix[row][column]).collect();
+                let mean = entries.iter().sum::<f64>() / count as f64;
+                variances += entries.iter().map(|entry| (entry - mean).powi(2)).sum::<f64>() / (count as f64 - 1.0);
+            }
+        }
+        let wanted = variances / size as f64;
+        let mut singly = Curvature::in_batches(&network, NormMode::Running, batch.clone(), state.clone(), 1).unwrap();
+        let found = singly.noise(matrix, 400, 1).unwrap();
+        let apart = (found.scale - wanted).abs();
+        assert!(
+            apart < 4.0 * found.standard_error && found.standard_error < 0.1 * wanted,
+            "{matrix:?}: {found:?} {wanted}"
+        );
+        let noise = found.of_batch(size, 2, count).unwrap();
+        assert!((noise.radius().powi(2) - found.scale * (0.5 - 1.0 / 6.0)).abs() < 1e-12 * found.scale);
+    }
+}
+
+#[test]
+fn a_quadrature_of_the_hessian_has_its_moments_and_stays_inside_its_spectrum() {
+    let network = network(small_mlp(NormKind::Batch), &[2, 2, 1], Loss::CrossEntropy);
+    let batch = samples(12, &[2, 2, 1], 3, 5);
+    let mut curvature =
+        Curvature::new(&network, NormMode::Batch, batch, network.initial_state(Initialization::He, 2)).unwrap();
+    let start = normal(network.parameter_count(), 4);
+    let options = QuadratureOptions { steps: 8, ..QuadratureOptions::default() };
+    let found = Quadrature::along(&mut curvature.operator_of(Product::Hessian), start.clone(), &options).unwrap();
+    let product = curvature.hessian_product(&start).unwrap();
+    let square = dot(&start, &start);
+    assert!((found.moment(1) - dot(&start, &product) / square).abs() < 1e-12 * found.nodes[0]);
+    assert!((found.moment(2) - dot(&product, &product) / square).abs() < 1e-12 * found.nodes[0].powi(2));
+    let top = LanczosOptions { tolerance: 1e-10, ..LanczosOptions::default() };
+    let top = curvature.top_eigenvalues(&top).unwrap().eigenpairs[0].value;
+    assert!(found.nodes[0] <= top * (1.0 + 1e-12) && found.nodes[0] > 0.5 * top);
 }

@@ -207,7 +207,7 @@ fn a_missing_file_or_folder_is_named() {
     let error = mnist(folder.path()).unwrap_err().to_string();
     says(&error, &["'mnist' lacks a file: t10k-labels-idx1-ubyte.gz", "t10k-labels.idx1-ubyte or"]);
     let error = mnist(&folder.path().join("nowhere")).unwrap_err().to_string();
-    says(&error, &["the folder of 'mnist' is not there", "nowhere", "`evenkeel data`"]);
+    says(&error, &["the folder of 'mnist' is not there", "nowhere", "`evenkeel data fetch mnist --out "]);
     let error = mnist(&folder.path().join("train-images-idx3-ubyte")).unwrap_err().to_string();
     says(&error, &["needs a folder, and this is a file"]);
 }

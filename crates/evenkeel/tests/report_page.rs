@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use evenkeel::report::{report_html, write_report};
-use evenkeel::store::{Eigenvalue, HessianMeasurement, Record, Run};
+use evenkeel::store::{Eigenvalue, HessianMeasurement, Record, Run, layer_metrics};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -272,6 +272,132 @@ fn a_long_run_is_drawn_with_its_extremes_and_kept_whole_for_the_download() {
     assert_eq!(data["tables"]["metrics"]["loss"].as_array().unwrap().len(), 20_000);
 }
 
+/// Layers of a made-up run, and what was found of them at some steps.
+fn with_layers(run: &Run, layers: usize, value: impl Fn(&str, usize, u64) -> f64) {
+    let mut writer = run.metrics_writer().unwrap();
+    let weights = ["weight_norm", "gradient_norm", "update_norm", "update_ratio", "effective_learning_rate"];
+    let activations =
+        ["activation_mean", "activation_deviation", "activation_zeros", "activation_dead", "activation_largest"];
+    for step in (1..=1200).step_by(60) {
+        let named = |quantities: [&'static str; 5], path: &dyn Fn(usize) -> String| {
+            let all = (1..=layers).flat_map(|layer| quantities.map(|quantity| (quantity, layer)));
+            all.map(|(quantity, layer)| (layer_metrics::name(quantity, &path(layer)), value(quantity, layer, step)))
+                .collect::<Vec<_>>()
+        };
+        let values =
+            [named(weights, &|layer| format!("fc{layer}.weight")), named(activations, &|layer| format!("act{layer}"))]
+                .concat();
+        for part in values.chunks(1000) {
+            writer.append(&Record { step, epoch: 0.0, values: part.to_vec() }).unwrap();
+        }
+    }
+}
+
+/// Layers as they are where all goes well: deeper ones have longer gradients.
+fn healthy(quantity: &str, layer: usize, step: u64) -> f64 {
+    let scatter = 1.0 + 0.2 * noise(step + 31 * layer as u64);
+    match quantity {
+        "weight_norm" => 8.0 + 0.002 * step as f64 + layer as f64,
+        "gradient_norm" => 0.02 * (1.0 + layer as f64) * scatter,
+        "update_norm" => 0.01 * scatter,
+        "update_ratio" => 0.001 * scatter,
+        "effective_learning_rate" => 0.1 / (8.0 + 0.002 * step as f64).powi(2),
+        "activation_zeros" => 0.4 + 0.05 * scatter,
+        "activation_dead" => 0.02 * layer as f64 / 3.0,
+        _ => scatter,
+    }
+}
+
+fn layered(layers: usize, value: impl Fn(&str, usize, u64) -> f64) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = fabricate(&folder.path().join("run"), &Shape { measured: false, ..USUAL });
+    with_layers(&run, layers, value);
+    let html = report_html(&run).unwrap();
+    (folder, html)
+}
+
+#[test]
+fn layers_that_were_looked_at_are_drawn_told_and_kept_out_of_the_metrics_of_the_run() {
+    let (_folder, html) = layered(3, healthy);
+    let data = data(&html);
+    let figures: Vec<&String> = data["figures"].as_object().unwrap().keys().collect();
+    let wanted = ["gradients", "updates", "weights", "rates", "activations", "zeros", "dead"];
+    assert_eq!(figures[3..], wanted.map(|name| format!("layer-{name}")).iter().collect::<Vec<_>>());
+    let updates = &data["figures"]["layer-updates"]["plot"];
+    assert_eq!(updates["data"].as_array().unwrap().len(), 4, "three layers and the usual size");
+    assert_eq!((&updates["data"][0]["name"], &updates["layout"]["yaxis"]["type"]), (&json!("fc1"), &json!("log")));
+    let table = &data["tables"]["layer-weights"];
+    assert_eq!(table["step"].as_array().unwrap().len(), 20);
+    assert_eq!(table["fc2.weight"][0], json!(healthy("weight_norm", 2, 1)));
+    let metrics = data["tables"]["metrics"].as_object().unwrap();
+    assert_eq!(metrics["step"].as_array().unwrap().len(), 1200);
+    assert!(metrics.keys().all(|name| !name.contains('/')), "{:?}", metrics.keys());
+    assert!(reading(&html).contains("Layer by layer nothing stands out: steps were typically"), "{}", reading(&html));
+    assert!(html.contains("Layers at step 1,141: weights") && html.contains("Layers at step 1,141: activations"));
+}
+
+#[test]
+fn many_layers_are_a_map_with_a_row_each_and_a_page_that_is_not_too_large() {
+    let (_folder, html) = layered(500, healthy);
+    let data = data(&html);
+    let map = &data["figures"]["layer-gradients"]["plot"]["data"][0];
+    assert_eq!((&map["type"], &map["y"][499]), (&json!("heatmap"), &json!("fc500")));
+    let (rows, columns) = (map["z"].as_array().unwrap().len(), map["z"][0].as_array().unwrap().len());
+    assert_eq!((rows, columns), (500, 20));
+    let gradient = healthy("gradient_norm", 1, 1);
+    assert!((map["z"][0][0].as_f64().unwrap() - gradient.log10()).abs() < 1e-3);
+    let updates = &data["figures"]["layer-updates"]["plot"]["data"][0];
+    let middle = (updates["zmin"].as_f64().unwrap() + updates["zmax"].as_f64().unwrap()) / 2.0;
+    assert!((middle + 3.0).abs() < 1e-12, "a usual update is in the middle of the colours");
+    assert!(html.len() < 6_000_000, "{} bytes", html.len());
+}
+
+#[test]
+fn layers_that_die_vanish_or_stand_still_are_named() {
+    let told = |value: &dyn Fn(&str, usize, u64) -> f64| {
+        let (_folder, html) = layered(4, value);
+        reading(&html).to_owned()
+    };
+    let but = |off: &'static str, at: usize, number: f64| {
+        move |quantity: &str, layer: usize, step: u64| match quantity == off && layer == at {
+            true => number,
+            false => healthy(quantity, layer, step),
+        }
+    };
+    let dying = told(&but("activation_dead", 3, 0.8));
+    assert!(dying.contains("At step 1,141 most units were 0 for the whole batch in <code>act3</code> (80"), "{dying}");
+    let vanishing = told(&but("gradient_norm", 1, 1e-9));
+    assert!(
+        vanishing.contains("that of <code>fc4.weight</code>") && vanishing.contains("<code>fc1.weight</code> (1.0e−9)")
+    );
+    let large = told(&but("update_ratio", 2, 0.4));
+    assert!(large.contains("Steps were large for <code>fc2.weight</code> (0.40)"), "{large}");
+    let still = told(&|quantity: &str, layer: usize, step: u64| match quantity {
+        "update_ratio" => 1e-7 * layer as f64,
+        _ => healthy(quantity, layer, step),
+    });
+    let named = "<code>fc1.weight</code> (1.0e−7), <code>fc2.weight</code> (2.0e−7), <code>fc3.weight</code> (3.0e−7) and 1 more";
+    assert!(still.contains(named), "{still}");
+    for text in [dying, vanishing, large, still] {
+        assert!(!text.contains("nothing stands out"), "{text}");
+    }
+}
+
+#[test]
+fn numbers_of_layers_that_are_no_numbers_leave_gaps() {
+    let (_folder, html) = layered(12, |quantity, layer, step| match (quantity, layer) {
+        ("gradient_norm", 1) => 0.0,
+        ("update_ratio", 2) => f64::INFINITY,
+        ("effective_learning_rate", _) => f64::NAN,
+        _ => healthy(quantity, layer, step),
+    });
+    let data = data(&html);
+    let row = |figure: &str, layer: usize| data["figures"][figure]["plot"]["data"][0]["z"][layer - 1][0].clone();
+    assert!(row("layer-gradients", 1).is_null() && row("layer-gradients", 2).is_number());
+    assert!(row("layer-updates", 2).is_null() && row("layer-rates", 1).is_null());
+    assert_eq!(data["tables"]["layer-updates"]["fc2.weight"][0], "inf");
+}
+
 /// Writes reports to look at: `EVENKEEL_PAGES=DIR cargo test -p evenkeel --test report_page -- --ignored`.
 #[test]
 #[ignore = "for the eye"]
@@ -285,6 +411,16 @@ fn pages_to_look_at() {
         ("not-measured", Shape { measured: false, ..USUAL }),
         ("one-step", Shape { steps: 1, ..USUAL }),
     ] {
-        write_report(&fabricate(&folder.join(name), &shape)).unwrap();
+        let run = fabricate(&folder.join(name), &shape);
+        if name == "usual" {
+            with_layers(&run, 4, healthy);
+        }
+        write_report(&run).unwrap();
     }
+    let deep = fabricate(&folder.join("deep"), &USUAL);
+    with_layers(&deep, 500, |quantity, layer, step| match quantity {
+        "gradient_norm" => 10_f64.powf(-12.0 * (1.0 - layer as f64 / 500.0)) * healthy(quantity, 1, step),
+        _ => healthy(quantity, layer.min(60), step),
+    });
+    write_report(&deep).unwrap();
 }

@@ -105,6 +105,49 @@ fn every_flipped_bit_and_every_truncation_of_every_file_is_noticed() {
 }
 
 #[test]
+fn damage_anywhere_in_a_large_checkpoint_leads_back_to_the_one_before() {
+    let (_folder, run) = run();
+    let values: Vec<f32> = (0..30_000).map(|n| (n as f32).sin()).collect();
+    let tensors = || vec![tensor("a", &values), tensor("b", &values[..1]), tensor("c", &values[..12_345])];
+    let large = |state: u64| Checkpoint {
+        parameters: tensors(),
+        buffers: tensors(),
+        optimizer: tensors(),
+        state: json!({ "step": state }),
+    };
+    run.save_checkpoint(1, &large(1)).unwrap();
+    run.save_checkpoint(2, &large(2)).unwrap();
+    let is_passed_over = |name: &str, what: &str| {
+        let latest = run.load_latest().unwrap();
+        assert_eq!(latest.found.unwrap().0, 1, "{name}: {what}");
+        assert_eq!(latest.broken.len(), 1);
+        let error = latest.broken[0].to_string();
+        assert!(error.contains(&format!("000002/{name}")) && error.contains("hint: resume from"), "{what}: {error}");
+    };
+    for name in ["parameters.safetensors", "buffers.safetensors", "optimizer.safetensors"] {
+        let path = run.checkpoint_dir(2).join(name);
+        let good = fs::read(&path).unwrap();
+        let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+        // The header, the first and last byte of each tensor, and a stride through all of it.
+        let (a, b) = (header + 4 * 30_000, header + 4 * 30_001);
+        let edges = [header, a - 1, a, b - 1, b, good.len() - 1];
+        let places = (0..header).step_by(7).chain(edges).chain((header..good.len()).step_by(7_919));
+        for (count, place) in places.enumerate() {
+            let mut bad = good.clone();
+            bad[place] ^= 1 << (count % 8);
+            fs::write(&path, &bad).unwrap();
+            is_passed_over(name, &format!("byte {place} flipped"));
+        }
+        for length in [0, 1, 7, 8, header - 1, header, a, good.len() / 2, good.len() - 1] {
+            fs::write(&path, &good[..length]).unwrap();
+            is_passed_over(name, &format!("cut to {length} bytes"));
+        }
+        fs::write(&path, &good).unwrap();
+    }
+    assert_eq!(run.load_latest().unwrap().found.unwrap().0, 2);
+}
+
+#[test]
 fn the_error_of_a_damaged_file_says_which_and_both_checksums() {
     let (_folder, run) = run();
     run.save_checkpoint(3, &checkpoint(1.0)).unwrap();
@@ -183,9 +226,11 @@ fn only_the_newest_are_kept_and_a_broken_one_does_not_count() {
         run.save_checkpoint(step, &checkpoint(step as f32)).unwrap();
     }
     fs::remove_file(run.checkpoint_dir(4).join("manifest.json")).unwrap();
-    run.keep_checkpoints(2).unwrap();
+    run.keep_checkpoints(2, None).unwrap();
     assert_eq!(run.checkpoint_steps().unwrap(), [2, 3, 4]);
-    run.keep_checkpoints(0).unwrap();
+    run.keep_checkpoints(1, Some(2)).unwrap();
+    assert_eq!(run.checkpoint_steps().unwrap(), [2, 3, 4]);
+    run.keep_checkpoints(0, Some(7)).unwrap();
     assert_eq!(run.checkpoint_steps().unwrap(), [3, 4]);
     assert_eq!(run.load_latest().unwrap().found.unwrap().0, 3);
     run.remove_checkpoints_after(3).unwrap();

@@ -7,6 +7,7 @@ use common::StopAfter;
 use evenkeel::ErrorKind;
 use evenkeel::config::{Config, OptimizerKind, Override, ScheduleKind};
 use evenkeel::experiment::Experiment;
+use evenkeel::graph::random::Key;
 use evenkeel::store::{Checkpoint, Run};
 use evenkeel::train::{Event, Observer, Trainer, TrainingPlan, train};
 use std::borrow::Cow;
@@ -56,6 +57,35 @@ fn a_run_interrupted_at_many_steps_ends_in_the_bits_of_one_never_interrupted() {
         (expected.train_loss.to_bits(), expected.test_loss.to_bits(), expected.lambda_max.map(f64::to_bits)),
         (outcome.train_loss.to_bits(), outcome.test_loss.to_bits(), outcome.lambda_max.map(f64::to_bits))
     );
+}
+
+#[test]
+fn ten_resumes_in_a_chain_end_in_the_same_bits_whatever_takes_part() {
+    let adam = ["optimizer.name=adam", "optimizer.clip=1", "dropout.rate=0.3", "schedule.name=one-cycle"];
+    let sharp = ["sharpness_aware.rho=0.05", "noise_injection.sigma=0.01", "input_noise.deviation=0.1", "norm=group:3"];
+    let terms = ["batch_entropy.weight=0.1", "spectral.weight=0.01", "optimizer.name=rmsprop", "optimizer.lr=0.001"];
+    let norms = ["norm=noisy-batch", "optimizer.name=adamp", "flatness.weight=0.01", "schedule.warmup=1"];
+    for (number, mixture) in [adam, sharp, terms, norms].into_iter().enumerate() {
+        let experiment = experiment(&[&mixture[..], &["batch_size=16", "epochs=2", "measure.every=7"]].concat());
+        let folder = tempfile::tempdir().unwrap();
+        let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+        let expected = train(&experiment, &whole, false, &mut ()).unwrap();
+        let mut random = Key::new(number as u64, "stops", 0).random();
+        for resume in 0..10 {
+            // 40 steps in all: now and then none between two stops.
+            let error = train(&experiment, &broken, resume > 0, &mut StopAfter(random.below(5))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        }
+        let outcome = train(&experiment, &broken, true, &mut ()).unwrap();
+        assert_eq!(last(&whole).0, last(&broken).0);
+        assert_eq!(last(&whole).1.parameters, last(&broken).1.parameters, "{mixture:?}");
+        assert_eq!(last(&whole).1.buffers, last(&broken).1.buffers, "{mixture:?}");
+        assert_eq!(last(&whole).1.optimizer, last(&broken).1.optimizer, "{mixture:?}");
+        assert_eq!(metrics(&whole), metrics(&broken), "{mixture:?}");
+        assert_eq!(expected.best, outcome.best);
+        let kept = |dir: &Path| Run::open(dir).unwrap().checkpoint_steps().unwrap();
+        assert_eq!(kept(&whole).last(), kept(&broken).last());
+    }
 }
 
 #[test]

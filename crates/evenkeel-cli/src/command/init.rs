@@ -1,6 +1,7 @@
 //! `evenkeel init`.
 
-use super::train::{RUNS, read_config, run_name};
+use super::settings::read_config;
+use super::train::{RUNS, run_name};
 use crate::arguments::{Common, Init};
 use crate::interrupt;
 use crate::output::{Output, duration, grouped, number};

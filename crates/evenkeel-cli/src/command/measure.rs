@@ -2,7 +2,7 @@
 
 use super::{complexity, words};
 use crate::arguments::{Common, Hessian, LayerProbe, Measure, Probe};
-use crate::output::{Output, duration, grouped, number};
+use crate::output::{Output, duration, grouped, layer_rows, number};
 use evenkeel::config::NormMode;
 use evenkeel::experiment::HessianProbe;
 use evenkeel::store::{HessianMeasurement, LayerMeasurement, Run};
@@ -66,22 +66,7 @@ fn layer_table(found: &LayerMeasurement) -> String {
         found.norm_mode,
         found.dtype
     );
-    let width = found.layers.iter().map(|layer| layer.chars().count()).max().unwrap_or(0).max("layer".len());
-    text += &format!("  {:width$}", "layer");
-    found.columns.iter().for_each(|column| text += &format!("  {:>10}", column.name));
-    text.push('\n');
-    for (place, layer) in found.layers.iter().enumerate() {
-        text += &format!("  {layer:width$}");
-        for column in &found.columns {
-            let shown = match column.values.get(place) {
-                Some(value) if value.fract() == 0.0 && (0.0..1e15).contains(value) => grouped(*value as u64),
-                Some(value) if !value.is_nan() => number(*value),
-                _ => "-".into(),
-            };
-            text += &format!("  {shown:>10}");
-        }
-        text.push('\n');
-    }
+    text += &layer_rows(&found.layers, &found.columns);
     text + &format!("{}, {}\n", found.summary, duration(found.seconds))
 }
 
@@ -104,9 +89,8 @@ fn hessian(run: &Run, flags: &Hessian, common: &Common, output: &Output) -> Resu
     }
     let top = top as usize;
     let config = &experiment.config;
-    let last = experiment.steps_per_epoch().saturating_mul(config.epochs as u64).saturating_sub(1);
     let samples = samples.map_or_else(|| experiment.measured_samples(), |samples| samples as usize);
-    let defaults = HessianProbe::from_config(config, samples, experiment.schedule().rate(step.min(last)));
+    let defaults = HessianProbe::from_config(config, samples, experiment.pace_at(step, &checkpoint.state)?);
     let probe = HessianProbe {
         top,
         norm_mode: mode.unwrap_or(defaults.norm_mode),

@@ -92,7 +92,7 @@ fn data(flags: &Flags) -> Result<Vec<PathBuf>> {
         Some(folder) if folder.is_dir() => Ok(vec![folder.clone()]),
         Some(folder) => Err(Error::input("the folder of the data sets is not there")
             .detail("folder", folder.display())
-            .hint("name the folder that holds `mnist`, `fashion-mnist` or `cifar-10`")),
+            .hint("name the folder that holds `mnist`, `fashion-mnist`, `cifar-10` or `tinyshakespeare`")),
     }
 }
 

@@ -5,8 +5,9 @@ use crate::interrupt;
 use crate::output::{Output, bytes, duration, grouped, number, work_columns};
 use evenkeel::config::{Config, Override};
 use evenkeel::experiment::{Experiment, config_of};
-use evenkeel::store::{Run, fresh_run_dir};
-use evenkeel::train::{Event, Observer, Outcome, TrainingPlan, train};
+use evenkeel::norm::Invariance;
+use evenkeel::store::{LearnerMeasurement, Run, fresh_run_dir};
+use evenkeel::train::{Event, Observer, Outcome, PlannedLearner, TrainingPlan, train};
 use evenkeel::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -20,17 +21,11 @@ use std::time::SystemTime;
 pub(super) const RUNS: &str = "runs";
 
 pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()> {
-    let overrides = overrides(flags, common)?;
+    let overrides = flags.settings.overrides(common)?;
     if flags.resume {
         return resume(flags, &overrides, output);
     }
-    let config = match &flags.config {
-        Some(path) => {
-            let text = read_config(path)?;
-            Config::resolve(Some((path, &text)), &overrides)?
-        }
-        None => Config::resolve(None, &overrides)?,
-    };
+    let config = flags.settings.resolve(&overrides)?;
     if flags.plan {
         return plan(&Experiment::survey(config)?, output);
     }
@@ -49,19 +44,8 @@ pub(crate) fn run(flags: &Train, common: &Common, output: &Output) -> Result<()>
     result
 }
 
-pub(super) fn read_config(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|error| Error::io("read the configuration", path, &error))?;
-    String::from_utf8(bytes).map_err(|error| {
-        Error::input("the configuration is not a text file")
-            .detail("file", path.display())
-            .detail("byte", error.utf8_error().valid_up_to())
-            .detail("expected", "UTF-8")
-            .hint("give a TOML file, or save this one as UTF-8")
-    })
-}
-
 fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> {
-    if flags.config.is_some() {
+    if flags.settings.config.is_some() {
         return Err(Error::input("a resumed run has its own configuration")
             .hint("leave the file out; single keys change with `--set key=value`"));
     }
@@ -110,28 +94,6 @@ fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
     Ok(())
 }
 
-fn overrides(flags: &Train, common: &Common) -> Result<Vec<Override>> {
-    let given = [
-        ("--data", "data.source", &flags.data),
-        ("--model", "model", &flags.model),
-        ("--norm", "norm", &flags.norm),
-        ("--optimizer", "optimizer.name", &flags.optimizer),
-        ("--epochs", "epochs", &flags.epochs),
-        ("--batch-size", "batch_size", &flags.batch_size),
-        ("--lr", "optimizer.learning_rate", &flags.lr),
-        ("--memory-limit", "memory_limit", &flags.memory_limit),
-        ("--seed", "seed", &common.seed),
-    ];
-    let mut overrides: Vec<Override> = given
-        .into_iter()
-        .filter_map(|(origin, key, value)| Some(Override::flag(origin, key, value.as_ref()?)))
-        .collect();
-    for text in &flags.set {
-        overrides.push(Override::set(text)?);
-    }
-    Ok(overrides)
-}
-
 pub(super) fn run_name(experiment: &Experiment) -> String {
     format!("{}-{}", experiment.config.model.name, experiment.dataset.name)
 }
@@ -167,7 +129,8 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     line("buffers", plan.buffer_bytes, "");
     line("optimiser state", plan.optimizer_bytes, "");
     line("data", plan.data_bytes, &config.data.source);
-    line("activations", plan.activation_bytes, &format!("of a step with batch {}", config.batch_size));
+    let parts = config.micro_batch_size.map_or(String::new(), |size| format!(", in parts of {size}"));
+    line("activations", plan.activation_bytes, &format!("of a step with batch {}{parts}", config.batch_size));
     line("evaluation", plan.evaluation_bytes, "");
     line("batch", plan.batch_bytes, "");
     line("checkpoint", plan.checkpoint_bytes, "to read it");
@@ -192,6 +155,7 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     for (work, columns) in plan.most_bytes.iter().zip(work_columns(plan.most_bytes.iter())) {
         text += &format!("  {columns}  {:>14}\n", bytes(work.bytes as usize));
     }
+    text += &rescaled(&plan);
     text += &format!("training samples: {}\n", plan.transforms.join(", "));
     text += &rates(&plan);
     output.text(&text)?;
@@ -202,6 +166,39 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     Ok(())
 }
 
+/// The weights that are rescaled; those of long networks not all.
+fn rescaled(plan: &TrainingPlan) -> String {
+    const SHOWN: usize = 8;
+    if plan.rescaled.is_empty() {
+        return String::new();
+    }
+    let shown = plan.rescaled.iter().take(SHOWN).map(|(path, of)| match of {
+        Invariance::Unit => path.clone(),
+        Invariance::Layer => format!("{path} as a whole"),
+    });
+    let more = match plan.rescaled.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("rescaled weights: {}{more}\n", shown.collect::<Vec<_>>().join(", "))
+}
+
+/// What a learner of rate and momentum will do.
+fn learner(plan: &PlannedLearner) -> String {
+    let PlannedLearner { kind, first, looks, samples, products, max_rate: _ } = plan;
+    let when = match first {
+        Some(step) => format!(
+            "{} {}, the first before step {}",
+            grouped(*looks),
+            if *looks == 1 { "look" } else { "looks" },
+            grouped(step + 1)
+        ),
+        None => "no look, the run is over before".to_owned(),
+    };
+    let how = format!("{} samples and {} Hessian products each", grouped(*samples as u64), grouped(*products as u64));
+    format!("learned by {kind} from the curvature: {when}; {how}\n")
+}
+
 /// The learning rate over the run as a row of bars.
 fn rates(plan: &TrainingPlan) -> String {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -210,8 +207,12 @@ fn rates(plan: &TrainingPlan) -> String {
     let (Some(first), Some(last)) = (rates.first(), rates.last()) else { return String::new() };
     let bar = |rate: f64| BARS[((8.0 * rate / most).ceil() as usize).min(8)];
     let row: String = rates.iter().map(|at| bar(at.rate)).collect();
+    let (upper, learner) = match &plan.learner {
+        Some(learner) => (", at its most", self::learner(learner)),
+        None => ("", String::new()),
+    };
     format!(
-        "learning rate over {} {}: {} at first, {} at most, {} at last\n  {row}\n",
+        "learning rate over {} {}{upper}: {} at first, {} at most, {} at last\n  {row}\n{learner}",
         grouped(plan.steps),
         if plan.steps == 1 { "step" } else { "steps" },
         number(first.rate),
@@ -260,6 +261,10 @@ fn summary(outcome: &Outcome, config: &Config) -> String {
     if !outcome.test_accuracy.is_nan() {
         text += &format!("test accuracy  {:.4}\n", outcome.test_accuracy);
     }
+    if let Some(best) = outcome.best {
+        let name = best.metric.replace('_', " ");
+        text += &format!("best           {}  ({name} at step {}, kept)\n", number(best.value), grouped(best.step));
+    }
     if let Some(lambda) = outcome.lambda_max {
         text += &format!("lambda_max     {}  (norm mode {})\n", number(lambda), config.measure.norm_mode.word());
     }
@@ -269,6 +274,23 @@ fn summary(outcome: &Outcome, config: &Config) -> String {
 /// An accuracy for a line, nothing where there are no classes.
 fn accuracy(value: f64, digits: usize) -> String {
     if value.is_nan() { String::new() } else { format!("  accuracy {value:.digits$}") }
+}
+
+/// What a look at the curvature made of rate and momentum.
+fn learned(found: &LearnerMeasurement) -> String {
+    let what = format!("learning rate {}, momentum {}", number(found.learning_rate), number(found.momentum));
+    let from = match found.learned {
+        true => format!("{}, |Ritz values| {} to {}", found.kind, number(found.least), number(found.largest)),
+        false => "as before: the loss is flat".to_owned(),
+    };
+    let clipped = if found.clipped { ", clipped" } else { "" };
+    format!(
+        "step {}  {what}  ({from}{clipped}; {} samples, norm mode {}, {})",
+        found.step,
+        grouped(found.samples),
+        found.norm_mode,
+        duration(found.seconds)
+    )
 }
 
 /// Shows a progress bar on a terminal, one line an epoch elsewhere.
@@ -360,11 +382,20 @@ impl Observer for Watcher<'_> {
                     duration(measurement.seconds)
                 ));
             }
-            Event::NotMeasured { step, why } => {
-                self.line(&format!("step {step}  lambda_max not measured: {}", why.what()))
+            Event::NotMeasured { what, step, why } => {
+                self.line(&format!("step {step}  {what} not measured: {}", why.what()))
             }
-            Event::PassedOver(broken) => {
-                self.bar.suspend(|| self.output.warning(&format!("{}, an older one is taken", broken.what())));
+            Event::Learned(found) => self.line(&learned(found)),
+            Event::NotLearned { step, why } => {
+                self.line(&format!("step {step}  learning rate and momentum stay as they are: {}", why.what()))
+            }
+            Event::PassedOver { broken, instead } => {
+                self.bar.suspend(|| self.output.warning(&broken.to_string()));
+                self.line(&format!("using the checkpoint of step {instead} instead"));
+            }
+            Event::NotIndexed(error) => {
+                let what = "the list of runs does not show this one yet; training goes on";
+                self.bar.suspend(|| self.output.warning(&format!("{what}: {error}")));
             }
         }
     }

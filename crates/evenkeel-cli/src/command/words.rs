@@ -1,10 +1,11 @@
 //! Reading the few flags that are words outside a configuration, and finding a run's checkpoint.
 
 use crate::output::Output;
-use evenkeel::config::{NormMode, Precision};
+use evenkeel::config::{BestBy, NormMode, Precision};
 use evenkeel::experiment::Experiment;
 use evenkeel::graph::DType;
 use evenkeel::store::{Checkpoint, Run};
+use evenkeel::train::best_checkpoint;
 use evenkeel::{Error, Result, nearest};
 
 pub(crate) fn norm_mode(word: &str, allowed: &[NormMode]) -> Result<NormMode> {
@@ -53,7 +54,7 @@ fn unknown(flag: &str, word: &str, words: &[&str]) -> Error {
     }
 }
 
-/// A run's experiment in the asked type, and the checkpoint of a step (the newest whole one without one).
+/// A run's experiment in the asked type, and the checkpoint of a step or of the best epoch (the newest whole one without one).
 pub(crate) fn load(
     run: &Run,
     step: Option<&str>,
@@ -61,11 +62,14 @@ pub(crate) fn load(
     output: &Output,
 ) -> Result<(Experiment, u64, Checkpoint<'static>)> {
     let precision = precision.map(dtype).transpose()?;
-    let step = step.map(|step| whole("--step", step, 0)).transpose()?;
+    let is_best = step == Some("best");
+    let step = step.filter(|_| !is_best).map(|step| whole("--step", step, 0)).transpose();
+    let step = step.map_err(|error| error.hint("or say `--step best` for the best epoch"))?;
     let mut experiment = Experiment::new(evenkeel::experiment::config_of(run, &[])?)?;
     if let Some(precision) = precision {
         experiment = experiment.in_dtype(precision)?;
     }
+    let step = if is_best { Some(best_step(run, experiment.config.checkpoint.best)?) } else { step };
     let (step, checkpoint) = match step {
         Some(step) => {
             let steps = run.checkpoint_steps()?;
@@ -98,4 +102,18 @@ pub(crate) fn load(
         }
     };
     Ok((experiment, step, checkpoint))
+}
+
+/// The step of the best epoch's checkpoint.
+fn best_step(run: &Run, by: BestBy) -> Result<u64> {
+    let best = best_checkpoint(run, &run.metrics()?, by)?;
+    best.map(|best| best.step).ok_or_else(|| {
+        let error =
+            Error::input("the run has no checkpoint of a best epoch").detail("file", run.checkpoints_dir().display());
+        match by.metric() {
+            Some(metric) => error.detail("expected", format!("one at the end of an epoch, where {metric} is known")),
+            None => error.detail("got", format!("checkpoint.best is {by} in run.toml")),
+        }
+        .hint("leave out `--step` for the newest")
+    })
 }

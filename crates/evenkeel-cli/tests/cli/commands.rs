@@ -2,7 +2,7 @@
 
 use super::{Place, TINY, checkpoint, metrics, steady};
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn document(place: &Place, arguments: &str) -> Value {
     let said = place.run(arguments);
@@ -49,6 +49,16 @@ fn models_and_data_list_what_there_is() {
                        clothing; DIR holds files named as those of MNIST
     cifar10:DIR        32×32×3, 10 classes, 50,000 training and 10,000 test samples
                        photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it
+    csv:FILE           as many classes and samples as there are
+                       a table of numbers and a column of labels; FILE may be packed, or a folder with train.csv and test.csv
+    npy:DIR            as many classes and samples as there are
+                       NumPy's arrays; DIR holds x_train.npy, y_train.npy, x_test.npy and y_test.npy
+    npz:FILE           as many classes and samples as there are
+                       the same arrays in one archive of NumPy, as Keras' mnist.npz has them
+    safetensors:FILE   as many classes and samples as there are
+                       the tensors train/x, train/y, test/x and test/y
+    images:DIR         as many classes and samples as there are
+                       PNG and JPEG pictures of one size; DIR holds train/CLASS/ and test/CLASS/, or CLASS/ alone
     text:FILE          as many classes and samples as there are
                        each character of a text in UTF-8 and the one after it; FILE may be packed, or a folder of .txt files
     ");
@@ -163,7 +173,7 @@ fn flags_of_a_measurement_out_of_range_are_refused() {
     }
     place.refused("export run --oracle o.safetensors --batch 0");
     place.refused("export run --oracle o.safetensors --norm-mode frozen");
-    assert_eq!(place.names("."), ["run"]);
+    assert_eq!(place.names("."), ["evenkeel.db", "run"]);
 }
 
 #[test]
@@ -172,7 +182,25 @@ fn report_writes_one_page() {
     std::fs::remove_file(place.path("run/report.html")).expect("a report");
     assert_eq!(place.run("report run").out, "run/report.html\n");
     assert!(place.path("run/report.html").is_file());
-    assert_eq!(document(&place, "report run --json")["report"], "run/report.html");
+    let found = document(&place, "report run --json");
+    assert_eq!(found["report"], "run/report.html");
+    assert!(found["reading"].as_array().is_some_and(|sentences| !sentences.is_empty()), "{found}");
+    assert_eq!((&found["layers"][0]["of"], &found["layers"][1]["of"]), (&json!("weights"), &json!("activations")));
+}
+
+#[test]
+fn what_was_found_last_of_each_layer_is_printed_as_tables() {
+    let place = Place::with_run();
+    let told = place.run("report run --layers");
+    let lines: Vec<&str> = told.out.lines().collect();
+    assert!(lines[0].starts_with("weights at step "), "{}", told.out);
+    let columns = ["layer", "norm", "gradient", "update", "update/norm", "effective", "lr"];
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), columns);
+    assert!(lines.iter().any(|line| line.starts_with("activations at step ")), "{}", told.out);
+    assert!(told.out.contains("dead units") && told.err.contains("report  run/report.html"), "{}", told.err);
+    assert_eq!(place.run(&format!("{TINY} --set measure.layers_every=0 --out never")).code, 0);
+    let refused = place.refused("report never --layers");
+    assert!(refused.contains("never looked at") && refused.contains("measure.layers_every"), "{refused}");
 }
 
 #[test]

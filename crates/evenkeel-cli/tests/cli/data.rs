@@ -108,7 +108,7 @@ fn a_missing_file_and_a_missing_folder_are_named() {
     assert_snapshot!(place.refused("train --data mnist:nowhere"), @r"
     error: the folder of 'mnist' is not there
       folder    nowhere
-    hint: check the path; `evenkeel data` lists the data sets and the files they need
+    hint: check the path; `evenkeel data fetch mnist --out nowhere` downloads the files
     ");
 }
 
@@ -116,8 +116,219 @@ fn a_missing_file_and_a_missing_folder_are_named() {
 fn an_unknown_data_set_shows_the_nearest_one() {
     assert_snapshot!(Place::new().refused("train --data digit"), @r"
     error: data set 'digit' is not known
-      expected  digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, text:FILE
+      expected  digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, csv:FILE, npy:DIR, npz:FILE, safetensors:FILE, images:DIR, text:FILE
       got       digit
-    hint: did you mean 'digits'? `evenkeel data` lists all 5
+    hint: did you mean 'digits'? `evenkeel data` lists all 10
     ");
+}
+
+/// Three classes that a straight line tells apart.
+fn table(place: &Place) {
+    let row = |n: usize| format!("{},{},{}\n", n % 3, n as f64 / 100.0, ["red", "green", "blue"][n % 3]);
+    place.write("colors.csv", "hue,noise,class\n".to_string() + &(0..150).map(row).collect::<String>());
+}
+
+#[test]
+fn a_table_is_checked_and_trained_on() {
+    let place = Place::new();
+    table(&place);
+    let said = place.run("data check csv:colors.csv");
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_snapshot!(steady(&said.out), @r"
+    csv:colors.csv
+    samples   120 to train on, 30 to test on; each 2 features
+
+    class      train       test
+    blue          41          9
+    green         39         11
+    red           40         10
+
+    channel         mean  deviation   smallest    largest
+    train 0       #     #     #     #
+    test 0        #     #     #     #
+    train 1       #     #     #     #
+    test 1        #     #     #     #
+
+    constant  0 of 2 values are the same in all training samples
+    doubles   0 of 30 test samples are training samples too
+              0 of 120 training samples come again
+    ");
+    let said = place.run("train --data csv:colors.csv --model mlp:16 --epochs 20 --batch-size 10 --json --out run");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let document: serde_json::Value = serde_json::from_str(&said.out).expect("a document");
+    assert_eq!(document["test_accuracy"], 1.0);
+}
+
+#[test]
+fn what_may_be_wrong_with_data_is_a_warning() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("d")).expect("a folder");
+    place.write("d/train.csv", "1,2,a\n3,4,b\n1,2,a\n");
+    place.write("d/test.csv", "3,4,a\n5,6,c\n");
+    let said = place.run("data check csv:d");
+    assert_eq!(said.code, 0);
+    assert_snapshot!(said.err, @r"
+    warning: 1 of 3 classes have no training samples: c
+    warning: 1 of 3 classes have no test samples: b
+    warning: test samples that are training samples too make a network look better than it is (test 0 is training 1; 1 have another label)
+    ");
+    assert!(
+        said.out.contains("doubles   1 of 2 test samples are training samples too\n          1 of 3"),
+        "{}",
+        said.out
+    );
+    let said = place.run("data check csv:d --json --quiet --set data.limit=2");
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    let document: serde_json::Value = serde_json::from_str(&said.out).expect("a document");
+    assert_eq!((document["train"].as_u64(), document["duplicates"]["within_train"].as_u64()), (Some(2), Some(0)));
+    assert_eq!(document["values"]["train"][1]["max"], 4.0);
+}
+
+#[test]
+fn a_contact_sheet_is_a_picture_of_each_class() {
+    let place = Place::new();
+    let said = place.run("data check digits --sheet digits.png");
+    assert_eq!((said.code, said.err.as_str()), (0, "samples of each class: digits.png\n"));
+    assert!(std::fs::read(place.path("digits.png")).expect("a picture").starts_with(b"\x89PNG"));
+    table(&place);
+    assert_snapshot!(place.refused("data check csv:colors.csv --sheet c.png"), @r"
+    error: these samples are no pictures
+      data      csv:colors.csv
+      expected  images of more than one pixel
+    hint: leave out `--sheet`
+    ");
+    assert_snapshot!(place.refused("data check digits:x"), @r"
+    error: 'digits' is built in and takes no folder
+      expected  digits
+      got       digits:x
+    hint: leave out everything after the name
+    ");
+    assert!(place.refused("data check digits --set data.test_fraction=2").contains("data.test_fraction"));
+}
+
+#[test]
+fn a_text_is_checked_too() {
+    let place = Place::new();
+    place.write("t.txt", "to be or not to be\n".repeat(30));
+    let said = place.run("data check text:t.txt --set data.tokens=8");
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_snapshot!(said.out, @r#"
+    text:t.txt
+    samples   56 to train on, 14 to test on; each 8 characters
+
+    class      train       test
+    "\n"          23          5
+    " "          118         30
+    b             47         12
+    e             47         12
+    n             24          6
+    o             95         24
+    r             24          6
+    t             70         17
+    "#);
+}
+
+/// A server on this machine that has nothing.
+fn nothing() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().take(20).flatten() {
+            use std::io::{Read, Write};
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    address
+}
+
+#[test]
+fn what_cannot_be_fetched_is_told_with_what_to_do_by_hand() {
+    let place = Place::new();
+    let address = nothing();
+    let said = place.run(&format!("data fetch fashion-mnist --from {address}"));
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    assert_snapshot!(said.err.replace(&address, "ADDRESS"), @r"
+    error: train-images-idx3-ubyte.gz cannot be downloaded
+      address   ADDRESS/train-images-idx3-ubyte.gz
+      reason    the server says 404 Not Found
+    hint: on a machine with a connection download train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz from ADDRESS/, put them into data/fashion-mnist, and run the same command again, which checks them
+    ");
+    assert_snapshot!(place.refused("data fetch minst"), @r"
+    error: 'minst' cannot be fetched
+      expected  one of mnist, fashion-mnist, cifar10
+      got       minst
+    hint: did you mean 'mnist'?
+    ");
+    assert_snapshot!(place.refused("data fetch csv"), @r"
+    error: 'csv' cannot be fetched
+      expected  one of mnist, fashion-mnist, cifar10
+      got       csv
+    hint: 'csv:FILE' is data of your own; docs/data.md says how it is laid out
+    ");
+    assert_eq!(place.names("."), Vec::<String>::new());
+}
+
+/// A picture of so many pixels by its header, in a file of some bytes.
+fn lying_png(side: u32) -> Vec<u8> {
+    let mut chunk = b"IHDR".to_vec();
+    chunk.extend([side.to_be_bytes(), side.to_be_bytes()].concat());
+    chunk.extend([8, 0, 0, 0, 0]);
+    // CRC-32, bit by bit.
+    let sum = !chunk.iter().fold(!0_u32, |sum, &byte| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 })
+    });
+    [b"\x89PNG\r\n\x1a\n\0\0\0\x0d", &chunk[..], &sum.to_be_bytes(), b"\0\0\0\x08IDATxxxxxxxxxxxx"].concat()
+}
+
+/// The same as a JPEG file: its start, the frame, and no scan.
+fn lying_jpeg(side: u16) -> Vec<u8> {
+    let [high, low] = side.to_be_bytes();
+    [&[0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, high, low, high, low, 1, 1, 0x11, 0][..], &[0xff, 0xd9]].concat()
+}
+
+// Headers are not believed: with 1 GiB to take in all, what promises 3 GiB is found out for what it is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_header_that_promises_much_takes_no_memory() {
+    let place = place();
+    std::fs::create_dir_all(place.path("images/a")).expect("a folder");
+    std::fs::create_dir_all(place.path("arrays")).expect("a folder");
+    let npy = |kind: &str, shape: &str, elements: &[u8]| {
+        let text = format!("{:<117}\n", format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}}}"));
+        [b"\x93NUMPY\x01\0", &(text.len() as u16).to_le_bytes()[..], text.as_bytes(), elements].concat()
+    };
+    place.write("arrays/x_train.npy", npy("<f4", "(2, 400000000)", &[0; 64]));
+    place.write("arrays/y_train.npy", npy("|u1", "(2,)", &[0, 1]));
+    place.write(IMAGES, idx(8, &[100, 5000, 6000], &[0; 64]));
+    let refused = |spec: &str| {
+        let script = format!("ulimit -v 1048576; exec \"$0\" data check {spec} --threads 1");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_evenkeel")])
+            .current_dir(place.path("."))
+            .output()
+            .expect("the command starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        // Which of the pictures comes first is drawn.
+        let said = said.lines().next().unwrap_or_default().to_owned();
+        (1..=5).fold(said, |said, number| said.replace(&format!("{number}.png"), "#"))
+    };
+    assert_eq!(refused("npy:arrays"), "error: x_train.npy ends early");
+    assert_eq!(refused("mnist:mnist"), "error: train-images-idx3-ubyte ends early");
+    // A decoder may see by itself that there is too little.
+    let pictures = |said: String| {
+        let told = ["error: # promises more than can be in it", "error: # cannot be read as a picture"];
+        assert!(told.contains(&said.as_str()), "{said}");
+    };
+    place.write("images/a/1.png", lying_png(60_000));
+    for name in ["2", "3", "4", "5"] {
+        place.write(&format!("images/a/{name}.png"), lying_png(60_000));
+    }
+    pictures(refused("images:images"));
+    place.write("images/a/1.png", lying_jpeg(60_000));
+    for name in ["2", "3", "4", "5"] {
+        place.write(&format!("images/a/{name}.png"), lying_jpeg(60_000));
+    }
+    pictures(refused("images:images"));
 }

@@ -50,7 +50,7 @@ fn a_checkpoint_of_another_network_is_refused_with_both_shapes() {
     ");
     assert_eq!(place.refused("train --resume --out run"), error);
     assert_eq!(place.refused("export run --oracle o.safetensors"), error);
-    assert_eq!(place.names("."), ["run"]);
+    assert_eq!(place.names("."), ["evenkeel.db", "run"]);
 }
 
 fn flip(place: &Place, name: &str, position: usize) {
@@ -70,8 +70,45 @@ fn a_damaged_checkpoint_is_passed_over_with_a_warning() {
     assert!(said.err.contains("using the checkpoint of step 22 instead"), "{}", said.err);
     let said = place.run("train --resume --out run");
     assert_eq!(said.code, 0);
-    assert!(said.err.starts_with("warning: a checkpoint is damaged"), "{}", said.err);
+    let sha256 = said.err.matches("sha256").count();
+    let (warning, _) = said.err.split_once("mlp:16 on digits").expect("what is trained");
+    let steady: Vec<&str> = warning.lines().filter(|line| !line.contains("sha256")).collect();
+    assert_snapshot!(steady.join("\n"), @r"
+    warning: a checkpoint is damaged: a file is not the one that was saved
+      file      run/checkpoints/000044/parameters.safetensors
+    hint: resume from an older checkpoint, or copy this one again from its source
+    using the checkpoint of step 22 instead
+    ");
+    assert_eq!(sha256, 2, "{}", said.err);
     assert!(super::checkpoint(&place.path("run"), "000044") == whole);
+}
+
+#[test]
+fn the_best_checkpoint_is_kept_and_can_be_measured() {
+    let place = Place::new();
+    // The rate falls to nothing at once, so that only the first epoch gets better.
+    let run = "train --model mlp:16 --epochs 4 --set schedule.name=step --set schedule.step_epochs=1 \
+               --set schedule.factor=1e-12 --set checkpoint.keep=1 --set measure.start_and_end=false --norm none";
+    let said = place.run(&format!("{run} --out run --json"));
+    let document: serde_json::Value = serde_json::from_str(&said.out).expect("one JSON document");
+    assert_eq!(document["best"]["metric"], "test_accuracy");
+    let best = document["best"]["step"].as_u64().expect("a step");
+    assert!(best == 22 || best == 44, "{document}");
+    assert_eq!(place.names("run/checkpoints"), [format!("{best:06}"), "000088".to_string()]);
+    let said = place.run("measure run hessian --step best --samples 20 --json");
+    let measured: serde_json::Value = serde_json::from_str(&said.out).expect("one JSON document");
+    assert_eq!(measured["step"], best);
+    let report = fs::read_to_string(place.path("run/report.html")).expect("a report");
+    assert!(report.contains("The best epoch by test accuracy"));
+    assert!(place.refused("measure run hessian --step bes").contains("or say `--step best`"));
+    // Going on from the newest is what a resume does.
+    let said = place.run("train --resume --out run --epochs 5");
+    assert!(said.err.contains("from step 88"), "{}", said.err);
+    assert_eq!(place.names("run/checkpoints")[1..], ["000110".to_string()]);
+    let none = place.run(&format!("{run} --out none --set checkpoint.best=none -q"));
+    assert!(!none.out.contains("best"), "{}", none.out);
+    assert_eq!(place.names("none/checkpoints"), ["000088"]);
+    assert!(place.refused("measure none hessian --step best").contains("checkpoint.best is none in run.toml"));
 }
 
 // A resume without any whole checkpoint used to start over and to throw the metrics away.

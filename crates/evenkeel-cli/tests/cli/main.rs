@@ -4,11 +4,18 @@
 
 mod bench;
 mod commands;
+mod config;
 mod data;
+#[cfg(unix)]
+mod disk;
 mod failures;
 mod init;
+#[cfg(unix)]
+mod kill;
 mod reproduce;
 mod resume;
+mod runs;
+mod sweep;
 mod training;
 mod usage;
 
@@ -114,7 +121,8 @@ fn metrics(run: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(run.join("metrics")).expect("metrics");
     let record = |line: &str| {
         let mut record: serde_json::Value = serde_json::from_str(line).expect("a record");
-        record["values"].as_object_mut().expect("an object").remove("seconds").expect("a time");
+        // Records of single layers have no time.
+        record["values"].as_object_mut().expect("an object").remove("seconds");
         record
     };
     text.lines().map(record).collect()

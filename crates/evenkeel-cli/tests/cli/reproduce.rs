@@ -147,7 +147,7 @@ fn claims_and_numbers_that_are_none_are_refused() {
     assert_snapshot!(place.refused("reproduce --data nowhere"), @r"
     error: the folder of the data sets is not there
       folder    nowhere
-    hint: name the folder that holds `mnist`, `fashion-mnist` or `cifar-10`
+    hint: name the folder that holds `mnist`, `fashion-mnist`, `cifar-10` or `tinyshakespeare`
     ");
     assert!(place.refused("reproduce --seeds 0").contains("a whole number of at least 1"));
     assert!(place.refused("reproduce --seed -1").contains("a whole number of at least 0"));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const LONG: &str = "train --model mlp:32 --epochs 12 --set measure.samples=50 --set measure.every=50";
 const LAST: &str = "000264";
 
-fn start(place: &Place, arguments: &str) -> Child {
+pub(crate) fn start(place: &Place, arguments: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_evenkeel"))
         .args(arguments.split_whitespace())
         .current_dir(place.dir.path())
@@ -20,13 +20,13 @@ fn start(place: &Place, arguments: &str) -> Child {
         .expect("the command starts")
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     // A process that has just ended is as good as one that was hit.
     let _ = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
 }
 
 /// Waits until the metrics have so many lines, or the command ended.
-fn wait_for(child: &mut Child, run: &Path, lines: usize) {
+pub(crate) fn wait_for(child: &mut Child, run: &Path, lines: usize) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(30) && child.try_wait().expect("a child").is_none() {
         let text = std::fs::read(run.join("metrics")).unwrap_or_default();
@@ -37,7 +37,7 @@ fn wait_for(child: &mut Child, run: &Path, lines: usize) {
     }
 }
 
-fn interrupt(mut child: Child, run: &Path, lines: usize) -> Output {
+pub(crate) fn interrupt(mut child: Child, run: &Path, lines: usize) -> Output {
     wait_for(&mut child, run, lines);
     signal(&child, "INT");
     child.wait_with_output().expect("the command ends")
@@ -63,14 +63,14 @@ fn with_reference() -> Place {
 }
 
 #[test]
-fn a_run_interrupted_again_and_again_ends_in_the_same_bits() {
+fn a_run_interrupted_ten_times_in_a_row_ends_in_the_same_bits() {
     let place = with_reference();
     let run = place.path("run");
     let first = interrupt(start(&place, &format!("{LONG} --out run")), &run, 0);
     assert_eq!(first.status.code(), Some(130));
     let err = String::from_utf8(first.stderr).expect("UTF-8");
     assert!(err.contains("hint: go on with `evenkeel train --resume --out run`"), "{err}");
-    for lines in [30, 110, 180] {
+    for lines in (1..10).map(|stop| 25 * stop) {
         let child = start(&place, "train --resume --out run");
         let code = interrupt(child, &run, lines).status.code();
         assert!(code == Some(130) || code == Some(0), "{code:?}");

@@ -15,6 +15,7 @@ fn training_prints_its_results_on_stdout_and_its_course_on_stderr() {
     train loss     #
     test loss      #
     test accuracy  #
+    best           #  (test accuracy at step 44, kept)
     lambda_max     #  (norm mode batch)
     ");
     assert_snapshot!(steady(&said.err), @r"
@@ -30,7 +31,7 @@ fn training_prints_its_results_on_stdout_and_its_course_on_stderr() {
     ");
     assert_eq!(
         place.names("run"),
-        ["checkpoints", "measurements", "metrics", "report.html", "run.toml", "summary.json"]
+        ["checkpoints", "identity.json", "measurements", "metrics", "report.html", "run.toml", "summary.json"]
     );
 }
 
@@ -51,7 +52,7 @@ fn runs_without_a_folder_are_numbered() {
     for _ in 0..2 {
         assert_eq!(place.run(&format!("{TINY} -q")).code, 0);
     }
-    assert_eq!(place.names("runs"), ["mlp-digits-001", "mlp-digits-002"]);
+    assert_eq!(place.names("runs"), ["evenkeel.db", "mlp-digits-001", "mlp-digits-002"]);
 }
 
 #[test]
@@ -114,6 +115,10 @@ fn a_plan_says_what_training_takes_and_writes_nothing() {
     let parts =
         ["parameters", "buffers", "optimiser state", "data", "activations", "evaluation", "batch", "checkpoint"];
     assert_eq!(labels, [&parts[..], &["peak"]].concat());
+    let set = "--set weight_rescaling.every=1 --set micro_batch_size=16";
+    let said = place.run(&format!("train --model mlp:16 --norm batch --plan {set}"));
+    assert!(said.out.contains("of a step with batch 64, in parts of 16\n"), "{}", said.out);
+    assert!(said.out.contains("rescaled weights: fc1.weight\n"), "{}", said.out);
     assert_eq!(place.names("."), Vec::<String>::new());
 }
 

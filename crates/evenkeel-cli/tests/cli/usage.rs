@@ -161,7 +161,19 @@ fn help_goes_to_stdout() {
           --threads <N>  Threads to use, results do not depend on it [default: all cores]
           --seed <N>     Seed of every random choice [default: 0, or the run's]
     ");
-    for command in ["", "train", "report", "reproduce", "models", "data", "export", "bench", "measure run hessian"] {
+    for command in [
+        "",
+        "train",
+        "report",
+        "reproduce",
+        "models",
+        "data",
+        "data check",
+        "data fetch",
+        "export",
+        "bench",
+        "measure run hessian",
+    ] {
         assert_eq!(place.run(&format!("{command} --help")).code, 0, "{command}");
     }
     assert!(place.run("--version").out.starts_with("evenkeel "));

@@ -189,7 +189,7 @@ fn compile(network: &Network, settings: &Settings, state: &mut State) -> Result<
         let how = TrainerOptions { memory_limit, ..assemble::trainer_options(&settings.config, network)? };
         let taken = std::mem::replace(state, State { parameters: vec![], buffers: vec![] });
         let trainer = Trainer::with(network, how, settings.batch_size, taken)?;
-        let scalars = trainer.numbers(Noise { seed: settings.seed, step: 0 }, LEARNING_RATE, 1.0);
+        let scalars = trainer.numbers(Noise { seed: settings.seed, step: 0 }, LEARNING_RATE.into(), 1.0);
         return Ok(Compiled { timed: trainer.into_program(), before: None, scalars });
     }
     let build = Build { memory_limit, ..Build::default() };

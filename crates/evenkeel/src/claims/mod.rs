@@ -34,18 +34,16 @@
 
 mod check;
 mod claim;
-mod drawing;
-mod figure;
 mod findings;
 mod outcome;
 mod page;
 mod results;
 mod setting;
 mod setup;
-pub mod statistics;
 mod verdict;
 
 mod paper_03_batch_normalization;
+mod paper_04_batch_size;
 mod paper_05_dropout;
 mod paper_07_weight_rescaling;
 mod paper_08_improved_group_norm;
@@ -54,11 +52,13 @@ mod paper_10_geometric_complexity;
 mod paper_11_gradinit;
 mod paper_12_batch_norm_explained;
 mod paper_14_weight_normalization;
+mod paper_16_entropy_sgd;
 mod paper_19_batch_entropy;
 
+pub use crate::report::Figure;
+pub use crate::statistics;
 pub use check::{Check, Numbers, Relation};
 pub use claim::{Chosen, Claim, Paper, select};
-pub use figure::Figure;
 pub use findings::Findings;
 pub use outcome::{Outcome, Reproduction, all_reproduced};
 pub use results::{Found, Results};
@@ -67,6 +67,7 @@ pub use verdict::Verdict;
 
 static PAPERS: &[&Paper] = &[
     &paper_03_batch_normalization::PAPER,
+    &paper_04_batch_size::PAPER,
     &paper_05_dropout::PAPER,
     &paper_07_weight_rescaling::PAPER,
     &paper_08_improved_group_norm::PAPER,
@@ -75,6 +76,7 @@ static PAPERS: &[&Paper] = &[
     &paper_11_gradinit::PAPER,
     &paper_12_batch_norm_explained::PAPER,
     &paper_14_weight_normalization::PAPER,
+    &paper_16_entropy_sgd::PAPER,
     &paper_19_batch_entropy::PAPER,
 ];
 

@@ -1,10 +1,10 @@
 //! What is on the page of all results?
 
-use super::drawing;
 use super::outcome::Outcome;
 use super::results::Found;
 use super::{Check, Scale, Verdict};
 use crate::Result;
+use crate::report::drawing;
 use crate::report::page::{Figure, Page, figure_html, tiles};
 use crate::report::text::{duration, escape, integer, prose};
 use serde_json::{Map, Value};

@@ -1,11 +1,11 @@
 //! What an experiment is given: seeds, data, and a way to run many trainings at once.
 
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, parallel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// How large an experiment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl Setting {
         self.dataset("digits", &LoadOptions::default())
     }
 
-    /// A data set by its name: `digits`, `mnist`, `fashion-mnist` or `cifar10`.
+    /// A data set by its name: `digits`, `mnist`, `fashion-mnist`, `cifar10` or `tinyshakespeare`, a text.
     ///
     /// # Errors
     /// [`ErrorKind::Absent`] when it is not in any of the folders, which makes the claim inconclusive where it is handed on; else as
@@ -105,6 +105,7 @@ impl Setting {
             "mnist" => DataSpec::Mnist(folder),
             "fashion-mnist" => DataSpec::FashionMnist(folder),
             "cifar10" => DataSpec::Cifar10(folder),
+            "tinyshakespeare" => DataSpec::Text(folder),
             _ => return Err(Error::input(format!("data set '{name}' is not known")).hint("`evenkeel data` lists them")),
         };
         data::load(&spec, options)
@@ -138,51 +139,17 @@ impl Setting {
     ) -> Result<Vec<T>> {
         let jobs: Vec<J> = jobs.into_iter().collect();
         let all = jobs.len();
-        let threads = rayon::current_num_threads();
-        let workers = threads.min(all).max(1);
-        let waiting = Mutex::new(jobs.into_iter().enumerate());
-        let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(all));
-        let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-        let work = || {
-            while !self.interrupted() {
-                let Some((index, job)) = lock(&waiting).next() else { return };
-                match run(job) {
-                    Ok(result) => {
-                        let mut done = lock(&done);
-                        done.push((index, result));
-                        self.watch.jobs(done.len(), all);
-                    }
-                    Err(error) => {
-                        lock(&waiting).by_ref().for_each(drop);
-                        // Jobs start in order: the first that fails has always started, so which error is told is no accident.
-                        let mut failed = lock(&failed);
-                        if failed.as_ref().is_none_or(|(other, _)| index < *other) {
-                            *failed = Some((index, error));
-                        }
-                    }
-                }
-            }
+        let done = Mutex::new(0);
+        let counted = |job: J| {
+            let result = run(job)?;
+            let mut done = parallel::lock(&done);
+            *done += 1;
+            self.watch.jobs(*done, all);
+            Ok(result)
         };
-        if workers == 1 {
-            work();
-        } else {
-            let pools = (0..workers).map(|_| rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build());
-            let pools: Vec<rayon::ThreadPool> = pools
-                .collect::<std::result::Result<_, _>>()
-                .map_err(|error| Error::input(format!("cannot start threads: {error}")))?;
-            std::thread::scope(|scope| {
-                for pool in &pools {
-                    scope.spawn(|| pool.install(work));
-                }
-            });
-        }
+        let results = parallel::each(jobs, rayon::current_num_threads(), || self.interrupted(), counted);
         self.go_on()?;
-        if let Some((_, error)) = lock(&failed).take() {
-            return Err(error);
-        }
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(index, _)| *index);
-        Ok(done.into_iter().map(|(_, result)| result).collect())
+        results
     }
 }
 
@@ -197,11 +164,6 @@ impl fmt::Debug for Setting {
             .field("data", data)
             .finish_non_exhaustive()
     }
-}
-
-/// What a mutex guards; a job that panicked takes the whole experiment down anyway.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -180,6 +180,10 @@ choices! {
         RmsProp = "rmsprop",
         /// Descent of the local entropy, which is large where a valley is wide (Chaudhari et al. 2017); see entropy_sgd.
         EntropySgd = "entropy-sgd",
+        /// Gradient descent on the unit sphere, for all scale-invariant weights as one vector (Lyu, Li, Arora 2022).
+        SphericalSgd = "spherical-sgd",
+        /// The same with a rate divided by a running size of the gradient there, which is what weight decay amounts to.
+        QuasiRmsprop = "quasi-rmsprop",
     }
 
     /// The forms in which Entropy-SGD was published.
@@ -241,6 +245,28 @@ choices! {
         Linear = "linear",
         /// By the square root, as for adam.
         SquareRoot = "square-root",
+    }
+
+    /// How rate and momentum are learned from the curvature.
+    LearnerKind "learner" {
+        /// Not at all.
+        None = "none",
+        /// The rate alone, 2 / (largest + median).
+        Sgd = "sgd",
+        /// Both, the best for momentum on a quadratic (Polyak 1964).
+        HeavyBall = "heavy-ball",
+        /// Both, for Nesterov's momentum.
+        Nesterov = "nesterov",
+        /// Both, as in the authors' runs (Granziol, Zohren, Roberts 2022).
+        AuthorsMn = "authors-mn",
+    }
+
+    /// What counts as the least curvature.
+    LeastCurvature "least curvature" {
+        /// The least of the Ritz values, without one that has more than half of the weight.
+        BulkRemoved = "bulk-removed",
+        /// The median of the Ritz values.
+        Median = "median",
     }
 
     /// Which parameters have noise while the gradient of a step is taken.
@@ -305,5 +331,28 @@ choices! {
         All = "all",
         /// Those before the last layer.
         Last = "last",
+    }
+
+    /// Which number of an epoch says that it is the best one so far.
+    BestBy "number to judge by" {
+        /// The accuracy over the test samples where there are classes, else the loss.
+        Auto = "auto",
+        /// The largest accuracy over the test samples.
+        TestAccuracy = "test_accuracy",
+        /// The smallest loss over the test samples.
+        TestLoss = "test_loss",
+        /// The largest mean accuracy of the epoch's steps.
+        TrainAccuracy = "train_accuracy",
+        /// The smallest mean loss of the epoch's steps.
+        TrainLoss = "train_loss",
+        /// None does: no epoch is the best.
+        None = "none",
+    }
+}
+
+impl OptimizerKind {
+    /// Whether scale-invariant weights stay on the unit sphere.
+    pub fn is_spherical(self) -> bool {
+        matches!(self, OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop)
     }
 }

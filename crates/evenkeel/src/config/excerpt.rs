@@ -41,8 +41,15 @@ pub(crate) fn of_file(path: &Path, text: &str, span: Range<usize>, help: &str) -
 ///     | ^^^^ must be above 0
 /// ```
 pub(crate) fn of_flag(origin: &str, given: &str, help: &str) -> String {
+    of_part(origin, given, 0..given.len(), help)
+}
+
+/// The excerpt for a byte range of what a flag was given. Any range is accepted.
+pub(crate) fn of_part(origin: &str, given: &str, span: Range<usize>, help: &str) -> String {
+    let start = character_boundary(given, span.start);
+    let end = character_boundary(given, span.end.max(start));
     let mut result = format!("  --> {}\n", drawn(origin));
-    mark(&mut result, " ", "", given, "", help);
+    mark(&mut result, " ", &given[..start], &given[start..end], &given[end..], help);
     result
 }
 

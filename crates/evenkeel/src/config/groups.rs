@@ -4,6 +4,7 @@ use super::fault::{Fault, Shown};
 use super::setting::{Kind, Setting, quoted};
 use super::table::Key;
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use std::fmt;
 use toml::de::DeValue;
 
@@ -21,6 +22,9 @@ pub struct ParameterGroup {
 /// Several groups; the first that matches a parameter has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParameterGroups(pub Vec<ParameterGroup>);
+
+/// A setting of a group as a regular expression.
+const SETTING: &str = r"(rate|decay)=\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?";
 
 impl ParameterGroups {
     fn read_text(text: &str) -> Result<Self, Fault> {
@@ -83,6 +87,11 @@ impl Setting for ParameterGroups {
 
     fn write(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
+    }
+
+    fn schema() -> Value {
+        let group = format!(r"([^:;\s][^:;]*:\s*({SETTING}(\s+{SETTING})*)?\s*)?");
+        json!({ "type": "string", "pattern": format!(r"^\s*{group}(;\s*{group})*$") })
     }
 }
 

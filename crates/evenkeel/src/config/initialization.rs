@@ -1,10 +1,12 @@
 //! How weights are drawn: `he`, `orthogonal`, `normal:0.05`, ...
 
 use super::fault::{Fault, Shown, suggest};
+use super::schema::words_or;
 use super::setting::{Kind, Setting, quoted};
 use super::table::Key;
 use crate::Error;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
 use toml::de::DeValue;
@@ -151,5 +153,9 @@ impl Setting for Initialization {
 
     fn write(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
+    }
+
+    fn schema() -> Value {
+        words_or(Self::WORDS, r"normal:\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
     }
 }

@@ -56,6 +56,10 @@ fn meant(section: &str, name: &str) -> Option<String> {
     if let Some(near) = nearest(name, in_section(section).flat_map(names)) {
         return find(section, near).map(path);
     }
+    // A section in the place of its first setting.
+    if let Some(first) = in_section(name).next().filter(|_| !section.is_empty()) {
+        return Some(first.path.to_owned());
+    }
     // The right name in the wrong place.
     let elsewhere: Vec<_> = KEYS.iter().filter(|key| key.is_named(name)).map(|key| key.path).collect();
     if section.is_empty() && !elsewhere.is_empty() {

@@ -1,7 +1,7 @@
 //! The configuration of a run: which settings exist, where their values come from, and what is wrong with them.
 //!
 //! Every setting is a row of one table ([`KEYS`]); the struct [`Config`], the defaults, the checks, the short names, the files
-//! that are written and the [`reference()`] are all made from it. A value comes from the defaults, a TOML file, a flag or
+//! that are written, the [`reference()`] and the [`schema()`] are all made from it. A value comes from the defaults, a TOML file, a flag or
 //! `--set path.key=value`; the later of two wins:
 //!
 //! ```
@@ -24,7 +24,7 @@
 //! Where to start reading: `table` (what exists), then `resolve` (how values are collected) and `setting` (how one is read).
 
 mod choice;
-mod excerpt;
+pub(crate) mod excerpt;
 mod fault;
 mod groups;
 mod initialization;
@@ -32,27 +32,29 @@ mod lookup;
 mod model;
 mod norm;
 mod resolve;
+mod schema;
 mod setting;
 mod size;
 mod table;
 mod write;
 
 pub use choice::{
-    Activation, AveragingKind, BatchLaw, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod, LookAhead,
-    Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode, OptimizerKind, Overlap, Padding,
-    Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
+    Activation, AveragingKind, BatchLaw, BestBy, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod,
+    LearnerKind, LeastCurvature, LookAhead, Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode,
+    OptimizerKind, Overlap, Padding, Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
 };
 pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;
 pub use model::{MODELS, ModelSpec, Sizes};
 pub use norm::NormKind;
 pub use resolve::Override;
+pub use schema::schema;
 pub use setting::Kind;
 pub use size::Size;
 pub use table::{
     AugmentConfig, AveragingConfig, BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig,
     DropoutConfig, EntropySgdConfig, FlatnessConfig, GeometricComplexityConfig, InitConfig, InputNoiseConfig, KEYS,
-    Key, L2Config, MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig, SharpnessAwareConfig,
-    SpectralConfig, WeightRescalingConfig,
+    Key, L2Config, LearnerConfig, MeasureConfig, NoiseInjectionConfig, OptimizerConfig, ScheduleConfig,
+    SharpnessAwareConfig, SpectralConfig, WeightRescalingConfig,
 };
-pub use write::reference;
+pub use write::{reference, reference_page};

@@ -1,10 +1,12 @@
 //! Which normalization layer is meant: `batch`, `group`, `group:8`, ...
 
 use super::fault::{Fault, Shown, suggest};
+use super::schema::words_or;
 use super::setting::{Kind, Setting, quoted};
 use super::table::Key;
 use crate::Error;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
 use toml::de::DeValue;
@@ -176,5 +178,9 @@ impl Setting for NormKind {
 
     fn write(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
+    }
+
+    fn schema() -> Value {
+        words_or(Self::WORDS, r"(group|improved-group):0*[1-9][0-9]*")
     }
 }

@@ -1,6 +1,6 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
-use super::choice::{AveragingKind, OptimizerKind};
+use super::choice::{AveragingKind, LearnerKind, OptimizerKind};
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, VERSION};
@@ -197,18 +197,24 @@ impl<'a> Resolver<'a> {
             optimizer.learning_rate = match optimizer.name {
                 _ if reconstructs => RECONSTRUCTION_RATE,
                 OptimizerKind::Sgd => optimizer.learning_rate,
-                OptimizerKind::RmsProp => 0.01,
+                OptimizerKind::RmsProp | OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop => 0.01,
                 OptimizerKind::EntropySgd => 1.0,
                 OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::AdamP | OptimizerKind::Adamax => 0.001,
             };
         }
+        if optimizer.name == OptimizerKind::QuasiRmsprop && !given("optimizer.smoothing") {
+            // That of weight decay λ at rate h: η = √(2hλ) and 1 − β = 4hλ.
+            optimizer.smoothing = (1.0 - 2.0 * optimizer.learning_rate.powi(2)).max(0.0);
+        }
         if optimizer.name == OptimizerKind::AdamW && !given("optimizer.weight_decay") {
             optimizer.weight_decay = 0.01;
         }
-        if optimizer.name == OptimizerKind::RmsProp && !given("optimizer.momentum") {
+        let plain = optimizer.name == OptimizerKind::RmsProp || self.config.learner.kind == LearnerKind::Sgd;
+        if plain && !given("optimizer.momentum") {
             optimizer.momentum = 0.0;
         }
-        if optimizer.name == OptimizerKind::EntropySgd && !given("optimizer.nesterov") {
+        let nesterov = optimizer.name == OptimizerKind::EntropySgd || self.config.learner.kind == LearnerKind::Nesterov;
+        if nesterov && !given("optimizer.nesterov") {
             optimizer.nesterov = true;
         }
     }
@@ -234,6 +240,35 @@ impl<'a> Resolver<'a> {
             let fault =
                 Fault::value("entropy-sgd averages by itself", "leave averaging out, or choose another optimizer");
             return self.fault_of(&["averaging.name", "optimizer.name"], fault);
+        }
+        let (name, averaging) = (self.config.optimizer.name, self.config.averaging.name);
+        if name.is_spherical() && (averaging != AveragingKind::None || self.config.weight_rescaling.every > 0) {
+            let fault = Fault::value(
+                format!("{name} keeps weights at one length by itself"),
+                "neither averages of them nor rescaled weights stay on the sphere",
+            )
+            .hint("leave averaging and weight_rescaling out, or choose another optimizer");
+            return self.fault_of(&["averaging.name", "weight_rescaling.every", "optimizer.name"], fault);
+        }
+        let learner = &self.config.learner;
+        if learner.kind != LearnerKind::None && self.config.optimizer.name != OptimizerKind::Sgd {
+            let fault = Fault::value(
+                format!(
+                    "learner.kind sets rate and momentum of sgd, and the optimizer is {}",
+                    self.config.optimizer.name
+                ),
+                "the rules are those of gradient descent with momentum",
+            )
+            .hint("use `--optimizer sgd`, or `--set learner.kind=none`");
+            return self.fault_of(&["learner.kind", "optimizer.name"], fault);
+        }
+        if learner.min_rate > learner.max_rate {
+            let fault = Fault::value(
+                "learner.min_rate is above learner.max_rate",
+                format!("no rate is at least {} and at most {}", learner.min_rate, learner.max_rate),
+            )
+            .hint("lower min_rate, or raise max_rate");
+            return self.fault_of(&["learner.min_rate", "learner.max_rate"], fault);
         }
         for (path, factor) in [("dropout.r1", dropout.r1), ("dropout.r2", dropout.r2)] {
             if factor != 0.0 && dropout.rate == 0.0 {

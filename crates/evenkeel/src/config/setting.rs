@@ -2,7 +2,9 @@
 
 use super::fault::{Fault, Shown};
 use super::model::ModelSpec;
+use super::schema;
 use super::table::Key;
+use serde_json::Value;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use toml::de::{DeInteger, DeValue};
@@ -17,6 +19,11 @@ pub(crate) trait Setting: Sized {
 
     /// The value in TOML, or nothing for an absent one.
     fn write(&self) -> Option<String>;
+
+    /// What values look like in JSON, in words of JSON Schema, whatever their range.
+    fn schema() -> Value {
+        Self::KIND.schema()
+    }
 }
 
 /// What the values of a setting are; printed as it reads after "must be".
@@ -247,6 +254,10 @@ impl<T: Setting> Setting for Option<T> {
 
     fn write(&self) -> Option<String> {
         self.as_ref().and_then(T::write)
+    }
+
+    fn schema() -> Value {
+        schema::or_none(T::schema())
     }
 }
 

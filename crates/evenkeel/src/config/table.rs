@@ -29,6 +29,7 @@ pub struct Key {
     pub help: &'static str,
     pub(crate) read: fn(&mut Config, &DeValue<'_>, &Key) -> Result<(), Fault>,
     pub(crate) write: fn(&Config) -> Option<String>,
+    pub(crate) schema: fn() -> serde_json::Value,
 }
 
 impl Key {
@@ -40,6 +41,23 @@ impl Key {
     /// The default as it would stand in a file; nothing when the setting is absent by default.
     pub fn default(&self) -> Option<String> {
         (self.write)(&Config::default())
+    }
+
+    /// Checks a value, written as in a file, by itself: how settings go together is not asked.
+    ///
+    /// # Errors
+    /// When it is not TOML, not of the key's kind, or outside its range.
+    pub fn check(&self, value: &str) -> crate::Result<()> {
+        let parsed = DeValue::parse(value).map_err(|error| {
+            crate::Error::input(format!("the value of {} is not valid TOML", self.path)).detail("got", error.message())
+        })?;
+        (self.read)(&mut Config::default(), parsed.get_ref(), self).map_err(Fault::without_place)
+    }
+
+    /// Whether this is its path, with dots, or that of one of its aliases.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+        self.section == section && self.is_named(name)
     }
 
     /// Whether this is its name or one of its aliases.
@@ -122,6 +140,7 @@ macro_rules! settings {
                     Ok(())
                 },
                 write: |config| config.$name.write(),
+                schema: <$type as Setting>::schema,
             },)+
             $($(Key {
                 path: concat!(stringify!($section), ".", stringify!($inner)),
@@ -136,6 +155,7 @@ macro_rules! settings {
                     Ok(())
                 },
                 write: |config| config.$section.$inner.write(),
+                schema: <$inner_type as Setting>::schema,
             },)+)+
         ];
 
@@ -180,7 +200,7 @@ settings! {
 
     /// Which samples are learned, and which are held back to test on.
     data: DataConfig {
-        /// Where the samples come from: digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR or text:FILE.
+        /// Where the samples come from: digits, mnist:DIR, csv:FILE, images:DIR or another form of `evenkeel data`.
         source: String = String::from("digits");
         /// Use only the first so many training samples.
         limit: Option<usize> = None, [at least 1];
@@ -250,7 +270,7 @@ settings! {
     optimizer: OptimizerConfig {
         /// Which rule.
         name: OptimizerKind = OptimizerKind::Sgd;
-        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, else 0.001; for autoencoder and vae 0.001.
+        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, spherical-sgd and quasi-rmsprop, else 0.001; for autoencoder and vae 0.001.
         learning_rate | lr: f64 = 0.1, [above 0];
         /// sgd, rmsprop: share of the last step that is kept in the next one. Left out for rmsprop: 0.
         momentum: f64 = 0.9, [at least 0 and below 1];
@@ -268,8 +288,10 @@ settings! {
         beta2: f64 = 0.999, [at least 0 and below 1];
         /// adam and its kin, rmsprop: what is added to the divisor.
         epsilon: f64 = 1e-8, [above 0];
-        /// rmsprop: share of the running mean of squares that is kept.
+        /// rmsprop, quasi-rmsprop: share of the running mean of squares that is kept. Left out for quasi-rmsprop: 1 − 2 times the square of the rate, as for weight decay.
         smoothing: f64 = 0.99, [at least 0 and below 1];
+        /// spherical-sgd, quasi-rmsprop: which of the scale-invariant weights are on the sphere, patterns of paths with * for any text and commas between them; all others have sgd's steps.
+        sphere: String = String::from("*");
         /// rmsprop: whether the gradient's mean is taken off before squares.
         centered: bool = false;
         /// adamp: weights whose gradient is as orthogonal to them as this, by the root of their number, count as scale-invariant.
@@ -356,6 +378,26 @@ settings! {
         reference_batch: usize = 64, [at least 1];
     }
 
+    /// Learning rate and momentum of sgd, learned from the curvature while training goes on. The schedule's course applies to the learned rate.
+    learner: LearnerConfig {
+        /// Which rule: none, sgd (the rate alone), heavy-ball or nesterov, which are right for every scale of the loss, or authors-mn.
+        kind: LearnerKind = LearnerKind::None;
+        /// Epochs from one look at the curvature to the next.
+        every: usize = 20, [at least 1];
+        /// The first epoch that begins with one; before it, rate and momentum are the optimizer's.
+        from_epoch: usize = 0;
+        /// Training samples that are looked at, drawn once; all where there are fewer. In norm mode batch, as one batch.
+        samples: usize = 1024, [at least 1];
+        /// Hessian products of each look, along one random vector.
+        steps: usize = 20, [at least 2];
+        /// What counts as the least curvature: bulk-removed or median.
+        least: LeastCurvature = LeastCurvature::BulkRemoved;
+        /// No learned rate is below this.
+        min_rate: f64 = 1e-6, [above 0];
+        /// No learned rate is above this.
+        max_rate: f64 = 1.0, [above 0];
+    }
+
     /// Dropout of hidden values in training, and the penalties it stands for.
     dropout: DropoutConfig {
         /// Share of the values that is dropped; 0: none.
@@ -420,6 +462,9 @@ settings! {
     measure: MeasureConfig {
         /// Steps from one measurement to the next; 0: none on the way; left out: ten over the run where they are cheap, else none.
         every: Option<usize> = None;
+        /// Steps from one look at every layer to the next, from the first step on: lengths of weights, gradients and updates, activations;
+        /// 0: none; left out: a hundred over the run, but no more than every fiftieth step, or ten over a short run.
+        layers_every: Option<usize> = None;
         /// Measure before the first step and after the last one.
         start_and_end: bool = true;
         /// How many eigenvalues, from the largest down.
@@ -474,7 +519,11 @@ settings! {
     checkpoint: CheckpointConfig {
         /// Epochs from one checkpoint to the next.
         every_epochs: usize = 1, [at least 1];
+        /// Steps from one checkpoint to the next, beside those at the end of epochs; left out: none in between.
+        every_steps: Option<usize> = None, [at least 1];
         /// How many of the newest checkpoints are kept.
         keep: usize = 3, [at least 1];
+        /// What the best epoch is known by, whose checkpoint is kept beside the newest: auto (test_accuracy where there are classes, else test_loss), test_accuracy, test_loss, train_accuracy, train_loss or none.
+        best: BestBy = BestBy::Auto;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lookup::VERSION;
 use super::setting::{Kind, quoted};
-use super::table::{Config, KEYS, SECTIONS};
+use super::table::{Config, KEYS, Key, SECTIONS};
 use serde_json::Value;
 
 const THIS_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -23,6 +23,14 @@ impl Config {
             }
         }
         result
+    }
+
+    /// The first setting whose value is another one in `other`, and both values as a file has them; `but` are not looked at.
+    pub fn first_difference(&self, other: &Config, but: &[&str]) -> Option<(&'static Key, String, String)> {
+        let written = |key: &Key, config: &Config| (key.write)(config).unwrap_or_else(|| quoted("none"));
+        let keys = KEYS.iter().filter(|key| !but.contains(&key.path));
+        let mut values = keys.map(|key| (key, written(key, self), written(key, other)));
+        values.find(|(_, here, there)| here != there)
     }
 
     /// The same as JSON: one object a section, the version first, absent values as `null`.
@@ -61,6 +69,17 @@ pub fn reference() -> String {
     result.truncate(result.trim_end().len());
     result.push('\n');
     result
+}
+
+/// The page of the reference, in Markdown: what `docs/configuration.md` holds.
+pub fn reference_page() -> String {
+    format!(
+        "# Configuration\n\nEvery key with its meaning and default. A file sets any of them, `--set section.key=value` sets one; \
+         `evenkeel config FILE` prints\nwhat they come to.\n\nEditors complete and check a file that begins with \
+         `#:schema PATH/evenkeel.schema.json`, where they know that line (Even Better TOML,\ntaplo). The schema is \
+         [`evenkeel.schema.json`](evenkeel.schema.json), and `evenkeel config --schema` prints it.\n\n```toml\n{}```\n",
+        reference()
+    )
 }
 
 fn comment(result: &mut String, text: &str) {

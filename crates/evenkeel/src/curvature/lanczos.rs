@@ -93,13 +93,8 @@ pub fn largest_eigenvalues(operator: &mut impl SymmetricOperator, options: &Lanc
     let mut projected: Vec<Vec<f64>> = Vec::new();
     let mut products = 0;
     loop {
-        let mut next = operator.apply(&basis[basis.len() - 1])?;
+        let mut next = finite_product(operator, &basis[basis.len() - 1])?;
         products += 1;
-        if let Some(value) = next.iter().find(|value| !value.is_finite()) {
-            return Err(Error::numerical("a Hessian product is not finite")
-                .detail("got", value)
-                .hint("the loss overflows at this point: try another checkpoint or f64"));
-        }
         let length = norm(&next);
         projected.push(orthogonalize(&mut next, &basis));
         let beta = norm(&next);
@@ -145,8 +140,19 @@ pub fn largest_eigenvalues(operator: &mut impl SymmetricOperator, options: &Lanc
     }
 }
 
+/// A product that is finite.
+pub(super) fn finite_product(operator: &mut impl SymmetricOperator, vector: &[f64]) -> Result<Vec<f64>> {
+    let product = operator.apply(vector)?;
+    match product.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::numerical("a Hessian product is not finite")
+            .detail("got", value)
+            .hint("the loss overflows at this point: try another checkpoint or f64")),
+        None => Ok(product),
+    }
+}
+
 /// Removes from `vector` its parts along an orthonormal basis, twice; returns those parts (inner products).
-fn orthogonalize(vector: &mut [f64], basis: &[Vec<f64>]) -> Vec<f64> {
+pub(super) fn orthogonalize(vector: &mut [f64], basis: &[Vec<f64>]) -> Vec<f64> {
     let mut parts = vec![0.0; basis.len()];
     for _ in 0..2 {
         let found: Vec<f64> = basis.par_iter().map(|direction| dot(vector, direction)).collect();
@@ -189,16 +195,16 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-fn norm(vector: &[f64]) -> f64 {
+pub(super) fn norm(vector: &[f64]) -> f64 {
     dot(vector, vector).sqrt()
 }
 
-fn scale(vector: &mut [f64], factor: f64) {
+pub(super) fn scale(vector: &mut [f64], factor: f64) {
     vector.iter_mut().for_each(|value| *value *= factor);
 }
 
 /// Eigenvalues, the largest first, and eigenvectors of the symmetric matrix whose lower rows are given.
-fn eigen(lower: &[Vec<f64>]) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
+pub(super) fn eigen(lower: &[Vec<f64>]) -> Result<(Vec<f64>, Vec<Vec<f64>>)> {
     let size = lower.len();
     let matrix = faer::Mat::from_fn(size, size, |row, column| lower[row.max(column)][row.min(column)]);
     let decomposition = matrix

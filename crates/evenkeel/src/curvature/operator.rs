@@ -2,7 +2,7 @@
 
 use super::lanczos::{LanczosOptions, Spectrum, SymmetricOperator, largest_eigenvalues};
 use super::point::Point;
-use super::product::{Operator, Product, ProductCost};
+use super::product::{Operator, Product, ProductCost, Visit};
 use crate::batch::Batch;
 use crate::config::NormMode;
 use crate::network::{Network, Noise, State};
@@ -55,8 +55,26 @@ impl<'n> Curvature<'n> {
         state: State,
         noise: Option<Noise>,
     ) -> Result<Self> {
-        let point = Point::new(network, mode, samples, state, noise)?;
-        Ok(Curvature { point, gradient: None, operators: [None, None, None], kept_bytes: KEPT_BYTES, vectors: None })
+        Ok(Self::at(Point::new(network, mode, samples, state, noise, None)?))
+    }
+
+    /// The mean over batches of so many samples, taken in order: each has its own statistics in [`NormMode::Batch`] and its own terms of
+    /// the objective, as in training. What single batches make of a direction is [`Curvature::batch_products`].
+    ///
+    /// # Errors
+    /// As [`Curvature::new`], and when the samples do not make whole batches.
+    pub fn in_batches(
+        network: &'n Network,
+        mode: NormMode,
+        samples: Batch,
+        state: State,
+        batch: usize,
+    ) -> Result<Self> {
+        Ok(Self::at(Point::new(network, mode, samples, state, None, Some(batch))?))
+    }
+
+    fn at(point: Point<'n>) -> Self {
+        Curvature { point, gradient: None, operators: [None, None, None], kept_bytes: KEPT_BYTES, vectors: None }
     }
 
     /// How many bytes the values kept between products may take, for each matrix. The kept values of as many chunks of
@@ -85,6 +103,15 @@ impl<'n> Curvature<'n> {
     pub fn move_to(&mut self, state: State) -> Result<()> {
         self.operators.iter_mut().flatten().for_each(Operator::forget);
         self.point.move_to(state)
+    }
+
+    /// Goes on with other samples, as many as before, with the programs compiled so far.
+    ///
+    /// # Errors
+    /// When they are more or fewer, or not the network's.
+    pub fn move_to_samples(&mut self, samples: Batch) -> Result<()> {
+        self.operators.iter_mut().flatten().for_each(Operator::forget);
+        self.point.move_to_samples(samples)
     }
 
     /// How many samples the loss is taken over.
@@ -117,6 +144,7 @@ impl<'n> Curvature<'n> {
         if self.point.memory_limit.is_some() {
             runner.release();
         }
+        total.iter_mut().for_each(|value| *value *= self.point.share);
         let gradient = total.split_off(1);
         Ok((total[0], gradient))
     }
@@ -175,6 +203,21 @@ impl<'n> Curvature<'n> {
         if directions.is_empty() { Ok(vec![]) } else { self.flat(matrix, directions, Some(directions.len())) }
     }
 
+    /// The product of each batch's own matrix with a flat direction, one after the other, of what was made by
+    /// [`Curvature::in_batches`]; their mean is the product. Anything else is one batch.
+    ///
+    /// # Errors
+    /// As [`Curvature::product`].
+    pub fn batch_products(&mut self, matrix: Product, direction: &[f64], visit: &mut Visit<'_>) -> Result<()> {
+        if self.point.share == 1.0 {
+            visit(&self.product(matrix, direction)?);
+            return Ok(());
+        }
+        let tensors = self.tensors(direction)?;
+        let (point, operator) = self.operator(matrix)?;
+        operator.each(point, &tensors, visit)
+    }
+
     /// ∇²L · direction.
     ///
     /// # Errors
@@ -183,12 +226,17 @@ impl<'n> Curvature<'n> {
         self.product(Product::Hessian, direction)
     }
 
+    /// A matrix as an operator on flat vectors.
+    pub fn operator_of(&mut self, matrix: Product) -> impl SymmetricOperator + use<'_, 'n> {
+        MatrixOf { curvature: self, matrix }
+    }
+
     /// The largest eigenvalues of the Hessian by Lanczos.
     ///
     /// # Errors
     /// When a product fails, or is not finite.
     pub fn top_eigenvalues(&mut self, options: &LanczosOptions) -> Result<Spectrum> {
-        largest_eigenvalues(&mut HessianOf(self), options)
+        largest_eigenvalues(&mut self.operator_of(Product::Hessian), options)
     }
 
     /// What products with a matrix cost here.
@@ -208,13 +256,31 @@ impl<'n> Curvature<'n> {
         Ok((&self.point, operator))
     }
 
-    fn flat(&mut self, matrix: Product, flat: &[&[f64]], count: Option<usize>) -> Result<Vec<Vec<f64>>> {
-        let expected = self.point.network.parameter_count();
-        if let Some(wrong) = flat.iter().find(|direction| direction.len() != expected) {
-            return Err(Error::input("the direction does not have one number a parameter")
-                .detail("expected", expected)
-                .detail("got", wrong.len()));
+    /// A flat vector as one tensor a parameter.
+    fn tensors(&self, flat: &[f64]) -> Result<Vec<Tensor>> {
+        self.check_length(flat)?;
+        let mut tensors = self.new_vector(None);
+        let mut rest = flat;
+        for (tensor, info) in tensors.iter_mut().zip(self.point.network.parameters()) {
+            let (head, tail) = rest.split_at(info.shape.elements());
+            store(head, tensor, 0);
+            rest = tail;
         }
+        Ok(tensors)
+    }
+
+    fn check_length(&self, flat: &[f64]) -> Result<()> {
+        let expected = self.point.network.parameter_count();
+        match flat.len() == expected {
+            true => Ok(()),
+            false => Err(Error::input("the direction does not have one number a parameter")
+                .detail("expected", expected)
+                .detail("got", flat.len())),
+        }
+    }
+
+    fn flat(&mut self, matrix: Product, flat: &[&[f64]], count: Option<usize>) -> Result<Vec<Vec<f64>>> {
+        flat.iter().try_for_each(|direction| self.check_length(direction))?;
         let (mut directions, mut products) = match self.vectors.take() {
             Some((size, directions, products)) if size == count => (directions, products),
             _ => (self.new_vector(count), self.new_vector(count)),
@@ -229,7 +295,7 @@ impl<'n> Curvature<'n> {
         }
         let done = self.multiply(matrix, &directions, &mut products);
         let read = |k: usize| {
-            let mut flat = Vec::with_capacity(expected);
+            let mut flat = Vec::with_capacity(self.point.network.parameter_count());
             let parameters = self.point.network.parameters();
             products
                 .iter()
@@ -263,14 +329,17 @@ fn load(block: &Tensor, place: usize, count: usize, flat: &mut Vec<f64>) {
     }
 }
 
-struct HessianOf<'a, 'n>(&'a mut Curvature<'n>);
+struct MatrixOf<'a, 'n> {
+    curvature: &'a mut Curvature<'n>,
+    matrix: Product,
+}
 
-impl SymmetricOperator for HessianOf<'_, '_> {
+impl SymmetricOperator for MatrixOf<'_, '_> {
     fn dimension(&self) -> usize {
-        self.0.point.network.parameter_count()
+        self.curvature.point.network.parameter_count()
     }
 
     fn apply(&mut self, vector: &[f64]) -> Result<Vec<f64>> {
-        self.0.hessian_product(vector)
+        self.curvature.product(self.matrix, vector)
     }
 }

@@ -16,10 +16,12 @@ pub(super) struct Point<'n> {
     pub(super) state: State,
     /// All of one size, the last one filled up.
     pub(super) chunks: Vec<Batch>,
-    /// 1/N for each sample of a chunk, 0 for what fills the last one up.
+    /// The weight of each sample of a chunk in its loss, 0 for what fills the last one up.
     pub(super) weights: Vec<Tensor>,
     /// How many samples there are.
     pub(super) samples: usize,
+    /// What the result of a chunk counts: 1 where chunks are shares of one mean, and else one over the number of batches.
+    pub(super) share: f64,
     /// The random numbers of a training step, if the loss is taken with them.
     pub(super) noise: Option<Noise>,
     /// What each program may take.
@@ -37,19 +39,28 @@ impl<'n> Point<'n> {
         samples: Batch,
         state: State,
         noise: Option<Noise>,
+        batch: Option<usize>,
     ) -> Result<Self> {
         if samples.is_empty() {
             return Err(Error::input("curvature needs at least one sample"));
         }
         let count = samples.len();
+        if let Some(batch) = batch.filter(|&batch| batch == 0 || !count.is_multiple_of(batch)) {
+            return Err(Error::input("the samples do not make whole batches")
+                .detail("expected", format!("a batch size that divides {count}"))
+                .detail("got", batch)
+                .hint("leave the last samples out"));
+        }
         let together = noise.is_some() || network.couples_samples(mode) || network.has_terms();
-        let size = if together { count } else { count.min(CHUNK) };
+        let size = batch.unwrap_or(if together { count } else { count.min(CHUNK) });
+        // A batch has a mean of its own; else each chunk has its share of the mean over all samples.
+        let (mean_over, share) = batch.map_or((count, 1.0), |batch| (batch, batch as f64 / count as f64));
         let dtype = network.dtype();
         let mut chunks = Vec::new();
         let mut weights = Vec::new();
         for start in (0..count).step_by(size) {
             let (chunk, filled) = cut(&samples, start, size)?;
-            let weight: Vec<f64> = (0..size).map(|n| if n < filled { 1.0 / count as f64 } else { 0.0 }).collect();
+            let weight: Vec<f64> = (0..size).map(|n| if n < filled { 1.0 / mean_over as f64 } else { 0.0 }).collect();
             chunks.push(chunk);
             weights.push(Tensor::from_f64([size], dtype, &weight).unwrap_or_else(|| Tensor::zeros([size], dtype)));
         }
@@ -64,6 +75,7 @@ impl<'n> Point<'n> {
             chunks,
             weights,
             samples: count,
+            share,
             noise,
             memory_limit,
             frozen,
@@ -80,6 +92,23 @@ impl<'n> Point<'n> {
         self.frozen = runner.new_outputs();
         let feed = Feed { parameters: &self.state.parameters, buffers: &self.state.buffers, ..Feed::of(samples) };
         runner.run(&feed, &mut self.frozen)
+    }
+
+    /// Takes other samples, as many as before.
+    pub(super) fn move_to_samples(&mut self, samples: Batch) -> Result<()> {
+        if samples.len() != self.samples {
+            return Err(Error::input("other samples must be as many as those before")
+                .detail("expected", self.samples)
+                .detail("got", samples.len()));
+        }
+        let size = self.size();
+        for (chunk, start) in self.chunks.iter_mut().zip((0..self.samples).step_by(size.max(1))) {
+            *chunk = cut(&samples, start, size)?.0;
+        }
+        if let Some((named, _)) = &mut self.statistics {
+            *named = samples;
+        }
+        self.move_to(self.state.clone())
     }
 
     /// Samples in a chunk.
@@ -142,7 +171,7 @@ impl<'n> Point<'n> {
 /// A traced chunk.
 pub(super) struct Chunk<'g> {
     pub(super) traced: Trace<'g>,
-    /// The chunk's share of the mean loss.
+    /// The chunk's share of the mean loss, or the mean loss of a batch.
     pub(super) loss: Var<'g>,
     /// The same with the terms of the objective.
     pub(super) objective: Var<'g>,

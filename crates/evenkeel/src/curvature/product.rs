@@ -32,6 +32,9 @@ impl Product {
     pub(super) const COUNT: usize = 3;
 }
 
+/// Is shown flat products, one after the other.
+pub type Visit<'v> = dyn FnMut(&[f64]) + 'v;
+
 /// What products with a matrix cost at a point, for all samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProductCost {
@@ -137,41 +140,22 @@ impl Operator {
         if block(point.network, products)? != count {
             return Err(Error::input("products are not shaped like their directions"));
         }
-        let place = match self.compiled.iter().position(|(size, ..)| *size == count) {
-            Some(place) => place,
-            None => {
-                let runner = match count {
-                    None => point.runner(&self.direction)?,
-                    Some(count) => point.runner(&self.direction.map(count, is_direction)?)?,
-                };
-                let results = runner.new_outputs();
-                self.compiled.push((count, runner, results));
-                self.compiled.len() - 1
-            }
-        };
-        let (_, runner, results) = &mut self.compiled[place];
+        let place = self.compiled(point, count)?;
+        if point.chunks.len() == 1 && self.places.iter().all(Option::is_some) {
+            return self.run(point, place, 0, directions, Some(products));
+        }
         let mut sum: Vec<Vec<f64>> = Vec::new();
-        let last = self.kept.len() - 1;
         for chunk in 0..point.chunks.len() {
-            let kept = &mut self.kept[chunk.min(last)];
-            if kept.chunk != Some(chunk) {
-                if kept.values.is_empty() {
-                    kept.values = self.point.new_outputs();
-                }
-                kept.chunk = None;
-                self.point.run(&point.feed(chunk), &mut kept.values)?;
-                kept.chunk = Some(chunk);
-            }
-            let feed = Feed { direction: directions, kept: &kept.values, ..point.feed(chunk) };
-            if point.chunks.len() == 1 && self.places.iter().all(Option::is_some) {
-                return runner.run(&feed, products);
-            }
-            runner.run(&feed, results)?;
+            self.run(point, place, chunk, directions, None)?;
+            let results = &self.compiled[place].2;
             if sum.is_empty() {
                 sum = results.iter().map(Tensor::to_f64).collect();
             } else {
-                sum.iter_mut().zip(results.iter()).for_each(|(sum, result)| add(sum, result));
+                sum.iter_mut().zip(results).for_each(|(sum, result)| add(sum, result));
             }
+        }
+        if point.share != 1.0 {
+            sum.iter_mut().flatten().for_each(|value| *value *= point.share);
         }
         // A product is linear in its direction: where the direction does not enter it is zero.
         for (product, place) in products.iter_mut().zip(&self.places) {
@@ -179,6 +163,58 @@ impl Operator {
             *product = found.unwrap_or_else(|| Tensor::zeros(product.shape(), product.dtype()));
         }
         Ok(())
+    }
+
+    /// What each chunk makes of a single direction, flat, one after the other.
+    pub(super) fn each(&mut self, point: &Point<'_>, direction: &[Tensor], visit: &mut Visit<'_>) -> Result<()> {
+        let place = self.compiled(point, None)?;
+        let sizes = point.network.parameters().iter().map(|info| info.shape.elements());
+        let sizes: Vec<usize> = sizes.collect();
+        for chunk in 0..point.chunks.len() {
+            self.run(point, place, chunk, direction, None)?;
+            let results = &self.compiled[place].2;
+            let parts = self.places.iter().zip(&sizes);
+            let flat = parts.flat_map(|(place, size)| place.map_or_else(|| vec![0.0; *size], |n| results[n].to_f64()));
+            visit(&flat.collect::<Vec<f64>>());
+        }
+        Ok(())
+    }
+
+    /// The place of the program for blocks of this size.
+    fn compiled(&mut self, point: &Point<'_>, count: Option<usize>) -> Result<usize> {
+        if let Some(place) = self.compiled.iter().position(|(size, ..)| *size == count) {
+            return Ok(place);
+        }
+        let runner = match count {
+            None => point.runner(&self.direction)?,
+            Some(count) => point.runner(&self.direction.map(count, is_direction)?)?,
+        };
+        let results = runner.new_outputs();
+        self.compiled.push((count, runner, results));
+        Ok(self.compiled.len() - 1)
+    }
+
+    /// Runs the program at `place` for one chunk, with what is kept of it, into its own results or `into`.
+    fn run(
+        &mut self,
+        point: &Point<'_>,
+        place: usize,
+        chunk: usize,
+        direction: &[Tensor],
+        into: Option<&mut [Tensor]>,
+    ) -> Result<()> {
+        let last = self.kept.len() - 1;
+        let kept = &mut self.kept[chunk.min(last)];
+        if kept.chunk != Some(chunk) {
+            if kept.values.is_empty() {
+                kept.values = self.point.new_outputs();
+            }
+            kept.chunk = None;
+            self.point.run(&point.feed(chunk), &mut kept.values)?;
+            kept.chunk = Some(chunk);
+        }
+        let (_, runner, results) = &mut self.compiled[place];
+        runner.run(&Feed { direction, kept: &kept.values, ..point.feed(chunk) }, into.unwrap_or(results))
     }
 }
 

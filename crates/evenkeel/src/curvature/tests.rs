@@ -46,7 +46,7 @@ fn repeated_products_are_bitwise_one_and_agree_with_the_whole_function_in_every_
         for mode in [NormMode::Batch, NormMode::Running, NormMode::Frozen] {
             let batch = samples(*count, network.input_shape());
             let state = network.initial_state(Initialization::He, 7);
-            let point = Point::new(network, mode, batch.clone(), state.clone(), None).unwrap();
+            let point = Point::new(network, mode, batch.clone(), state.clone(), None, None).unwrap();
             let mut curvature = Curvature::new(network, mode, batch, state).unwrap();
             let direction: Vec<Tensor> = network.parameters().iter().map(|info| normal(&info.shape, 5)).collect();
             for matrix in [Product::Hessian, Product::GaussNewton] {
@@ -107,7 +107,7 @@ fn resnet20_pays_eight_forward_passes_for_a_hessian_product_and_six_for_each_fur
 fn a_block_pays_for_its_directions_alone() {
     let network = network(ResNet::default(), &[8, 8, 3]);
     let state = network.initial_state(Initialization::He, 1);
-    let point = Point::new(&network, NormMode::Batch, samples(2, &[8, 8, 3]), state, None).unwrap();
+    let point = Point::new(&network, NormMode::Batch, samples(2, &[8, 8, 3]), state, None, None).unwrap();
     for matrix in [Product::Hessian, Product::GaussNewton] {
         let direction = whole(&point, matrix).unwrap().linearize(is_direction).direction;
         let block = direction.map(3, |info| info.name.starts_with("direction/")).unwrap();

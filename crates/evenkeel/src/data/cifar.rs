@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::idx::label_out_of_range;
-use super::source::{Source, check_folder, grouped, name};
+use super::parts::Reading;
+use super::source::{Packing, Source, check_folder, download, grouped, name};
 use super::split::{Pixels, Split};
-use super::{CIFAR10_CLASSES, too_many};
+use super::{CIFAR10_CLASSES, LoadOptions, Loaded, wanted};
 use crate::{Error, Result};
 
 const SIDE: usize = 32;
@@ -40,16 +41,12 @@ const ARCHIVE: &str = "cifar-10-binary.tar.gz";
 /// How far an archive is unpacked; the official one holds 184 MB.
 const UNPACKED_LIMIT: u64 = 1 << 30;
 
-/// The training part, the test part and the names of the classes.
-pub(super) type Loaded = (Split, Split, Vec<String>);
-
-/// Reads the first `limit` training and the first `test_limit` test records.
-pub(super) fn load(folder: &Path, limit: Option<usize>, test_limit: Option<usize>) -> Result<Loaded> {
-    read(folder, OFFICIAL, limit, test_limit)
-}
-
-/// The same without the samples: what is there is found out from names and sizes alone.
-pub(super) fn survey(folder: &Path, limit: Option<usize>, test_limit: Option<usize>) -> Result<Loaded> {
+/// Reads as many of the first training and test records as are wanted, or finds out from names and sizes alone what is there.
+pub(super) fn load(folder: &Path, options: &LoadOptions, reading: Reading) -> Result<Loaded> {
+    let (limit, test_limit) = (options.first(), options.test_limit);
+    if reading == Reading::Samples {
+        return read(folder, OFFICIAL, limit, test_limit);
+    }
     if let Place::Folder(place) = find(folder, OFFICIAL)? {
         check_sizes(&place, OFFICIAL)?;
     }
@@ -70,11 +67,7 @@ fn read(folder: &Path, records: usize, limit: Option<usize>, test_limit: Option<
 
 /// How many training and how many test records are wanted.
 fn counts(records: usize, limit: Option<usize>, test_limit: Option<usize>) -> Result<[usize; 2]> {
-    let count = |option: &str, limit: Option<usize>, all: usize| match limit {
-        Some(limit) if limit > all => Err(too_many(option, limit, all)),
-        limit => Ok(limit.unwrap_or(all)),
-    };
-    Ok([count("limit", limit, TRAIN_FILES * records)?, count("test_limit", test_limit, records)?])
+    Ok([wanted("limit", limit, TRAIN_FILES * records)?, wanted("test_limit", test_limit, records)?])
 }
 
 /// Where the files are.
@@ -103,7 +96,10 @@ fn find(folder: &Path, records: usize) -> Result<Place> {
         None => Error::input("'cifar10' is not in this folder")
             .detail("folder", folder.display())
             .detail("expected", format!("{ARCHIVE}, or {SUBFOLDER}/ with {} to {}", FILES[0], FILES[TRAIN_FILES]))
-            .hint("put the official binary archive into the folder, or check the folder after the colon"),
+            .hint(format!(
+                "check the folder after the colon; {} downloads the archive",
+                download("cifar10", folder).unwrap_or_default()
+            )),
     })
 }
 
@@ -204,7 +200,7 @@ impl Batches {
                 io::Error::new(error.kind(), error.to_string())
             };
             if packed {
-                return super::source::damaged(path, true, &error);
+                return super::source::damaged(path, Packing::Gzip, &error);
             }
             Error::input(format!("{} is not a readable archive", name(path)))
                 .detail("file", path.display())

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use evenkeel_graph::random::Key;
 use flate2::read::GzDecoder;
 
-use super::order::permutation;
+use super::LoadOptions;
+use super::parts::hold_out;
 use super::split::{Pixels, Split};
 use crate::{Error, Result};
 
@@ -17,26 +17,12 @@ const LARGEST: u8 = 16;
 /// The unpacked text is 264,713 bytes.
 const TEXT_LIMIT: u64 = 1 << 20;
 
-/// The training and the test part: a permutation drawn with `seed` (stream `data/split`), its first `test_fraction` for the test.
-pub(super) fn load(seed: u64, test_fraction: f64) -> Result<(Split, Split)> {
+/// The training and the test part, see [`hold_out`].
+pub(super) fn load(options: &LoadOptions) -> Result<(Split, Split)> {
     let (pixels, labels) = parse(ARCHIVE)?;
-    let count = labels.len();
-    let test = (count as f64 * test_fraction).round();
-    if !(test >= 1.0 && test < count as f64) {
-        return Err(Error::input("the test fraction leaves a part of the digits empty")
-            .detail("key", "data.test_fraction")
-            .detail("expected", format!("a number that gives both parts at least one of {count} samples, e.g. 0.2"))
-            .detail("got", test_fraction)
-            .hint("leave `data.test_fraction` out to take a fifth"));
-    }
-    let order = permutation(Key::new(seed, "data/split", 0), count);
-    let (test, train) = order.split_at((test as usize).min(count));
-    let take = |rows: &[u32]| {
-        let rows = || rows.iter().map(|&row| row as usize);
-        let bytes = rows().flat_map(|row| pixels[row * PIXELS..(row + 1) * PIXELS].iter().copied()).collect();
-        Split::new(Pixels::Bytes(bytes), rows().map(|row| labels[row]).collect(), [SIDE, SIDE, 1], f64::from(LARGEST))
-    };
-    Ok((take(train)?, take(test)?))
+    let (train, test) = hold_out("the digits", labels.len(), options)?;
+    let all = Split::new(Pixels::Bytes(pixels), labels, [SIDE, SIDE, 1], f64::from(LARGEST))?;
+    Ok((all.select(&train)?, all.select(&test)?))
 }
 
 fn parse(archive: &[u8]) -> Result<(Vec<u8>, Vec<i32>)> {

@@ -13,29 +13,48 @@
 //! Files are not trusted: sizes, types, labels and checksums are checked, and no header decides how much memory is taken.
 //! Pixels stay bytes until a batch is made of them.
 //!
-//! Where to start reading: `spec` (names), `split` (what a sample is), then one reader a format: `idx`, `cifar`, `digits`, `text`.
-//! `order` is what a seed shuffles, `labels` what is chosen by class or made wrong.
+//! Where to start reading: `spec` (names), `split` (what a sample is), then one reader a format: `idx`, `cifar`, `digits`, `text`, and for
+//! data of a user's own `csv`, `npy`, `safetensors`, `images`, which `parts` gives classes and a test part. `order` is what a seed shuffles,
+//! `labels` what is chosen by class or made wrong.
 
+mod array;
+mod arrays;
+mod check;
 mod cifar;
+mod classes;
+mod csv;
 mod digits;
+mod fetch;
 mod idx;
+mod images;
 mod labels;
+mod npy;
 mod order;
+mod parts;
+mod safetensors;
+mod sheet;
 mod source;
 mod spec;
 mod split;
 mod text;
 
+use std::path::Path;
+
 use serde::Serialize;
 
+pub use check::{Channel, Check, Duplicates, Pair, Values, check};
+pub use fetch::{FetchEvent, FetchOptions, Fetched, Published, PublishedFile, fetch, published};
 pub use labels::{add_label_noise, other_class};
-pub(crate) use order::permutation;
 pub use order::{Batches, epoch_order};
+pub(crate) use order::{drawn, permutation};
+pub use sheet::{terminal_sheet, write_sheet};
 pub use spec::{DataInfo, DataSpec, catalogue};
 pub use split::{Normalization, Real, Split};
 pub use text::Vocabulary;
 
+use crate::config::Config;
 use crate::{Error, Result};
+use parts::Reading;
 use source::grouped;
 
 const DIGIT_CLASSES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
@@ -55,7 +74,7 @@ pub struct LoadOptions {
     pub label_noise: f64,
     /// Take the first so many test samples; all of them when `None`.
     pub test_limit: Option<usize>,
-    /// The part for the test of data without an official test part: drawn from `digits`, the end of a text; others do not look at it.
+    /// The part for the test of data without a test part of its own: drawn from all samples, the end of a text.
     pub test_fraction: f64,
     /// Draws that part, and wrong labels.
     pub seed: u64,
@@ -81,6 +100,22 @@ impl Default for LoadOptions {
     }
 }
 
+impl LoadOptions {
+    /// What a configuration says.
+    pub fn of_config(config: &Config) -> Self {
+        LoadOptions {
+            limit: config.data.limit,
+            balanced: config.data.balanced,
+            label_noise: config.data.label_noise,
+            test_limit: config.data.test_limit,
+            test_fraction: config.data.test_fraction,
+            seed: config.seed,
+            tokens: config.data.tokens.or(config.model.context()).unwrap_or(LoadOptions::default().tokens),
+            normalize: config.data.normalize,
+        }
+    }
+}
+
 /// A data set in memory.
 #[derive(Clone, Debug)]
 pub struct Dataset {
@@ -100,60 +135,59 @@ pub struct Dataset {
     pub normalization: Normalization,
 }
 
+/// The training part, the test part and the names of the classes.
+type Loaded = (Split, Split, Vec<String>);
+
 /// Reads a data set.
 ///
-/// Pixels of IDX files are scaled by 255 when they are bytes and left as they are when they have another type.
+/// Pixels are scaled by 255 when they are bytes and left as they are when they have another type.
 ///
 /// # Errors
 /// When a file is missing, damaged, too short, too long or holds a value out of range, and when `options` asks for no samples or
 /// for more than there are, or for what such data does not have.
 pub fn load(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
-    let owned = |names: [&str; 10]| names.map(str::to_owned).to_vec();
-    let idx = |folder, names: [&str; 10]| -> Result<(Split, Split, Vec<String>)> {
-        let part = |part| idx::load(spec.name(), folder, part, names.len());
-        let (train, test) = rayon::join(|| part(idx::Part::Train), || part(idx::Part::Test));
-        Ok((train?, test?, owned(names)))
-    };
-    check_limits(options)?;
-    let parts = match spec {
-        DataSpec::Digits => {
-            let (train, test) = digits::load(options.seed, options.test_fraction)?;
-            (train, test, owned(DIGIT_CLASSES))
-        }
-        DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
-        DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
-        DataSpec::Cifar10(folder) => {
-            // Which samples balance the classes is known when all are there.
-            let first = options.limit.filter(|_| !options.balanced);
-            cifar::load(folder, first, options.test_limit)?
-        }
-        DataSpec::Text(path) => text::load(path, options.tokens, options.test_fraction)?,
-    };
-    let mut dataset = together(spec, options, parts)?;
+    let mut dataset = read(spec, options, Reading::Samples)?;
     if options.normalize {
         dataset.normalization = Normalization::of(&dataset.train);
     }
     Ok(dataset)
 }
 
-/// A data set without its samples, from names, sizes and headers alone: how many there are and how large they are is known, but
-/// [`Split::batch`] has none to give, and the normalization changes nothing. Cost: milliseconds, whatever the size of the images; a text
-/// is read, since its characters are what there is to know, and so are samples whose classes are to be balanced.
+/// A data set without its samples, from names, sizes, headers and labels alone: how many there are and how large they are is known, but
+/// [`Split::batch`] has none to give, and the normalization changes nothing. Cost: milliseconds, whatever the size of the images; texts
+/// and tables are read, since their characters are what there is to know, and so are samples whose classes are to be balanced.
 ///
 /// # Errors
 /// As [`load`], as far as that can be seen from so little.
 pub fn survey(spec: &DataSpec, options: &LoadOptions) -> Result<Dataset> {
-    let idx = |folder, names: [&str; 10]| -> Result<(Split, Split, Vec<String>)> {
-        let part = |part| idx::survey(spec.name(), folder, part);
-        Ok((part(idx::Part::Train)?, part(idx::Part::Test)?, names.map(str::to_owned).to_vec()))
+    // Which samples balance the classes is known when all are there.
+    read(spec, options, if options.balanced { Reading::Samples } else { Reading::Sizes })
+}
+
+fn read(spec: &DataSpec, options: &LoadOptions, reading: Reading) -> Result<Dataset> {
+    let owned = |names: [&str; 10]| names.map(str::to_owned).to_vec();
+    let idx = |folder: &Path, names: [&str; 10]| -> Result<Loaded> {
+        let part = |part| idx::load(spec.name(), folder, part, names.len(), reading);
+        let (train, test) = rayon::join(|| part(idx::Part::Train), || part(idx::Part::Test));
+        Ok((train?, test?, owned(names)))
     };
     check_limits(options)?;
     let parts = match spec {
-        _ if options.balanced => return load(spec, options),
-        DataSpec::Digits | DataSpec::Text(_) => return load(spec, options),
+        DataSpec::Digits => {
+            let (train, test) = digits::load(options)?;
+            (train, test, owned(DIGIT_CLASSES))
+        }
         DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
         DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
-        DataSpec::Cifar10(folder) => cifar::survey(folder, options.limit, options.test_limit)?,
+        DataSpec::Cifar10(folder) => cifar::load(folder, options, reading)?,
+        DataSpec::Csv(path) => csv::load(path)?.finish(path, options)?,
+        DataSpec::Npy(folder) => arrays::parts(&mut npy::Folder::new(folder)?, reading)?.finish(folder, options)?,
+        DataSpec::Npz(file) => arrays::parts(&mut npy::Archive::open(file)?, reading)?.finish(file, options)?,
+        DataSpec::Safetensors(file) => {
+            arrays::parts(&mut safetensors::Tensors::open(file)?, reading)?.finish(file, options)?
+        }
+        DataSpec::Images(folder) => images::load(folder, options, reading)?.finish(folder, options)?,
+        DataSpec::Text(path) => text::load(path, options.tokens, options.test_fraction)?,
     };
     together(spec, options, parts)
 }
@@ -172,11 +206,7 @@ fn check_limits(options: &LoadOptions) -> Result<()> {
 }
 
 /// As many samples of both parts as are wanted, not normalized.
-fn together(
-    spec: &DataSpec,
-    options: &LoadOptions,
-    (mut train, mut test, class_names): (Split, Split, Vec<String>),
-) -> Result<Dataset> {
+fn together(spec: &DataSpec, options: &LoadOptions, (mut train, mut test, class_names): Loaded) -> Result<Dataset> {
     let kind = |split: &Split| {
         let shape = split.image_shape().iter().map(usize::to_string).collect::<Vec<_>>().join("×");
         format!("{shape}, {}", if split.is_bytes() { "bytes" } else { "not bytes" })
@@ -191,32 +221,32 @@ fn together(
     if options.balanced {
         labels::balance(&mut train, &class_names, options.limit)?;
     } else {
-        limit("limit", options.limit, &mut train)?;
+        train.truncate(wanted("limit", options.limit, train.len())?);
     }
     labels::spoil(&mut train, &class_names, options.label_noise, options.seed)?;
-    limit("test_limit", options.test_limit, &mut test)?;
+    test.truncate(wanted("test_limit", options.test_limit, test.len())?);
     let image_shape = train.image_shape();
     let normalization = Normalization::identity(image_shape.get(2).copied().unwrap_or(0));
     Ok(Dataset { spec: spec.clone(), name: spec.name(), class_names, image_shape, train, test, normalization })
 }
 
-fn limit(option: &str, limit: Option<usize>, split: &mut Split) -> Result<()> {
-    match limit {
-        Some(limit) if limit > split.len() => Err(too_many(option, limit, split.len())),
-        Some(limit) => {
-            split.truncate(limit);
-            Ok(())
-        }
-        None => Ok(()),
+impl LoadOptions {
+    /// The limit on the training samples that are read. Which of them balance the classes is known when all are there.
+    fn first(&self) -> Option<usize> {
+        self.limit.filter(|_| !self.balanced)
     }
 }
 
-fn too_many(option: &str, asked: usize, available: usize) -> Error {
-    Error::input(format!("{option} asks for more samples than there are"))
-        .detail("key", format!("data.{option}"))
-        .detail("expected", format!("at most {}", grouped(available as u64)))
-        .detail("got", grouped(asked as u64))
-        .hint(format!("leave `data.{option}` out to take everything"))
+/// How many of `available` samples a limit leaves.
+fn wanted(option: &str, limit: Option<usize>, available: usize) -> Result<usize> {
+    match limit {
+        Some(asked) if asked > available => Err(Error::input(format!("{option} asks for more samples than there are"))
+            .detail("key", format!("data.{option}"))
+            .detail("expected", format!("at most {}", grouped(available as u64)))
+            .detail("got", grouped(asked as u64))
+            .hint(format!("leave `data.{option}` out to take everything"))),
+        limit => Ok(limit.unwrap_or(available)),
+    }
 }
 
 /// What a loaded data set holds.

@@ -10,6 +10,13 @@ pub fn epoch_order(seed: u64, epoch: u64, len: usize) -> Vec<u32> {
     permutation(Key::new(seed, "data/order", epoch), len)
 }
 
+/// `count` of `len` samples, each once, drawn by the stream `path` of the seed; all where there are not so many.
+pub(crate) fn drawn(seed: u64, path: &str, len: usize, count: usize) -> Vec<u32> {
+    let mut order = permutation(Key::new(seed, path, 0), len);
+    order.truncate(count);
+    order
+}
+
 /// Which samples each step of a run is taken on: epoch after epoch of [`epoch_order`] in batches of one size, without what is left of
 /// an epoch.
 #[derive(Clone, Debug)]

@@ -12,28 +12,53 @@ use crate::{Error, Result};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// How many bytes a small file may unpack to.
+const LARGEST_UNPACKED: u64 = 1 << 32;
+
+/// How the bytes lie in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Plain,
+    Gzip,
+    Zip,
+}
+
 /// A data file as a stream of unpacked bytes. Whether it is gzip is seen from its first bytes, not from its name.
-pub(super) struct Source {
-    reader: Box<dyn Read>,
+pub(super) struct Source<'a> {
+    reader: Box<dyn Read + 'a>,
     path: PathBuf,
-    packed: bool,
+    packing: Packing,
+    /// Of the file on disk.
+    size: u64,
     cut: bool,
 }
 
-impl Source {
+impl<'a> Source<'a> {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let mut file = File::open(path).map_err(|error| Error::io("open a data file", path, &error))?;
+        let size = file.metadata().map_err(|error| Error::io("read a data file", path, &error))?.len();
         let mut start = Vec::new();
         file.by_ref().take(2).read_to_end(&mut start).map_err(|error| Error::io("read a data file", path, &error))?;
         let packed = start == GZIP_MAGIC;
         let file = BufReader::with_capacity(1 << 16, io::Cursor::new(start).chain(file));
-        let reader: Box<dyn Read> = if packed {
+        let reader: Box<dyn Read + 'a> = if packed {
             let ahead = Ahead::of(MultiGzDecoder::new(file));
             Box::new(ahead.map_err(|error| Error::io("start a thread to unpack a data file", path, &error))?)
         } else {
             Box::new(file)
         };
-        Ok(Source { reader, path: path.to_owned(), packed, cut: false })
+        let packing = if packed { Packing::Gzip } else { Packing::Plain };
+        Ok(Source { reader, path: path.to_owned(), packing, size, cut: false })
+    }
+
+    /// A part of an archive or of another file of `size` bytes, which has been opened already.
+    pub(super) fn part(reader: impl Read + 'a, path: PathBuf, packing: Packing, size: u64) -> Self {
+        Source { reader: Box::new(reader), path, packing, size, cut: false }
+    }
+
+    /// How many unpacked bytes it may hold at most: 4 GiB, or as many as the file has.
+    pub(super) fn limit(&self) -> u64 {
+        self.size.max(LARGEST_UNPACKED)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -48,7 +73,7 @@ impl Source {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if self.packed && error.kind() == io::ErrorKind::UnexpectedEof => self.cut = true,
+                Err(error) if self.is_packed() && error.kind() == io::ErrorKind::UnexpectedEof => self.cut = true,
                 Err(error) => return Err(self.damaged(&error)),
             }
         }
@@ -91,19 +116,23 @@ impl Source {
 
     /// The packed stream or the archive cannot be read.
     pub(super) fn damaged(&self, error: &io::Error) -> Error {
-        damaged(&self.path, self.packed, error)
+        damaged(&self.path, self.packing, error)
+    }
+
+    pub(super) fn packing(&self) -> Packing {
+        self.packing
     }
 
     pub(super) fn is_packed(&self) -> bool {
-        self.packed
+        self.packing != Packing::Plain
     }
 
     fn amount(&self, count: u64, of: &str) -> String {
-        format!("{} bytes{} ({of})", grouped(count), if self.packed { " unpacked" } else { "" })
+        format!("{} bytes{} ({of})", grouped(count), if self.is_packed() { " unpacked" } else { "" })
     }
 }
 
-impl Read for Source {
+impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.reader.read(buffer)
     }
@@ -174,17 +203,19 @@ impl Read for Ahead {
 }
 
 /// What a failed read means for the user.
-pub(super) fn damaged(path: &Path, packed: bool, error: &io::Error) -> Error {
+pub(super) fn damaged(path: &Path, packing: Packing, error: &io::Error) -> Error {
     let text = error.to_string();
-    if !packed {
-        return Error::io("read a data file", path, error);
-    }
-    let reason = if text.contains("matching checksum") {
+    let kind = match packing {
+        Packing::Plain => return Error::io("read a data file", path, error),
+        Packing::Gzip => "gzip file",
+        Packing::Zip => "part of a zip archive",
+    };
+    let reason = if text.contains("matching checksum") || text.contains("Invalid checksum") {
         "the content does not have the checksum (CRC-32) the file states".to_owned()
     } else {
         text
     };
-    Error::input(format!("{} is a damaged gzip file", name(path)))
+    Error::input(format!("{} is a damaged {kind}", name(path)))
         .detail("file", path.display())
         .detail("reason", reason)
         .hint("copy the file again from its source")
@@ -199,12 +230,22 @@ pub(super) fn check_folder(data: &str, folder: &Path) -> Result<()> {
             .detail("got", folder.display())
             .hint("name the folder that holds this file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let hint = match download(data, folder) {
+                Some(command) => format!("check the path; {command} downloads the files"),
+                None => "check the path; `evenkeel data` lists the data sets and the files they need".to_owned(),
+            };
             Err(Error::input(format!("the folder of '{data}' is not there"))
                 .detail("folder", folder.display())
-                .hint("check the path; `evenkeel data` lists the data sets and the files they need"))
+                .hint(hint))
         }
         Err(error) => Err(Error::io("look into the folder of the data", folder, &error)),
     }
+}
+
+/// The command that downloads the files of a published data set.
+pub(super) fn download(data: &str, folder: &Path) -> Option<String> {
+    let published = super::published().iter().any(|set| set.name == data);
+    published.then(|| format!("`evenkeel data fetch {data} --out {}`", folder.display()))
 }
 
 /// The last part of a path, for the first line of an error.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{Error, Result, nearest};
 
-/// A data set and where its files are, written `digits`, `mnist:DIR`, `fashion-mnist:DIR`, `cifar10:DIR` or `text:FILE`.
+/// A data set and where its files are: `digits`, or a name, a colon and a file or folder, as [`catalogue`] lists them.
 ///
 /// ```
 /// use evenkeel::data::DataSpec;
@@ -26,9 +26,34 @@ pub enum DataSpec {
     FashionMnist(PathBuf),
     /// CIFAR-10, from a folder with the binary archive or the files it holds.
     Cifar10(PathBuf),
+    /// A table of features and labels, from a file or the `train.csv` and `test.csv` of a folder.
+    Csv(PathBuf),
+    /// A folder with NumPy's `x_train.npy`, `y_train.npy`, `x_test.npy` and `y_test.npy`.
+    Npy(PathBuf),
+    /// The same arrays in one `.npz` archive.
+    Npz(PathBuf),
+    /// The tensors `train/x`, `train/y`, `test/x` and `test/y` of a safetensors file.
+    Safetensors(PathBuf),
+    /// Pictures, from a folder with a folder for each class.
+    Images(PathBuf),
     /// The characters of a text, from a file or the `.txt` files of a folder.
     Text(PathBuf),
 }
+
+type FromPath = (&'static str, fn(PathBuf) -> DataSpec);
+
+/// The data that is read from a file or folder, by name.
+const FROM_PATHS: [FromPath; 9] = [
+    ("mnist", DataSpec::Mnist),
+    ("fashion-mnist", DataSpec::FashionMnist),
+    ("cifar10", DataSpec::Cifar10),
+    ("csv", DataSpec::Csv),
+    ("npy", DataSpec::Npy),
+    ("npz", DataSpec::Npz),
+    ("safetensors", DataSpec::Safetensors),
+    ("images", DataSpec::Images),
+    ("text", DataSpec::Text),
+];
 
 impl DataSpec {
     /// The name without the folder.
@@ -38,6 +63,11 @@ impl DataSpec {
             DataSpec::Mnist(_) => "mnist",
             DataSpec::FashionMnist(_) => "fashion-mnist",
             DataSpec::Cifar10(_) => "cifar10",
+            DataSpec::Csv(_) => "csv",
+            DataSpec::Npy(_) => "npy",
+            DataSpec::Npz(_) => "npz",
+            DataSpec::Safetensors(_) => "safetensors",
+            DataSpec::Images(_) => "images",
             DataSpec::Text(_) => "text",
         }
     }
@@ -49,6 +79,11 @@ impl DataSpec {
             DataSpec::Mnist(folder)
             | DataSpec::FashionMnist(folder)
             | DataSpec::Cifar10(folder)
+            | DataSpec::Csv(folder)
+            | DataSpec::Npy(folder)
+            | DataSpec::Npz(folder)
+            | DataSpec::Safetensors(folder)
+            | DataSpec::Images(folder)
             | DataSpec::Text(folder) => Some(folder),
         }
     }
@@ -74,25 +109,28 @@ impl FromStr for DataSpec {
         let Some(info) = catalogue().into_iter().find(|info| info.name == name) else {
             return Err(unknown(name));
         };
-        match (name, folder) {
-            ("digits", None) => Ok(DataSpec::Digits),
-            ("digits", Some(_)) => Err(Error::input("'digits' is built in and takes no folder")
-                .detail("expected", "digits")
+        let of_path = FROM_PATHS.into_iter().find(|(known, _)| *known == name);
+        match (of_path, folder) {
+            (None, None) => Ok(DataSpec::Digits),
+            (None, Some(_)) => Err(Error::input(format!("'{name}' is built in and takes no folder"))
+                .detail("expected", name)
                 .detail("got", text)
                 .hint("leave out everything after the name")),
-            ("text", None | Some("")) => Err(Error::input("'text' needs a file")
-                .detail("expected", info.form)
-                .detail("got", text)
-                .hint("write the file after a colon, e.g. `text:input.txt`")),
-            (_, None | Some("")) => Err(Error::input(format!("'{name}' needs the folder of its files"))
-                .detail("expected", info.form)
-                .detail("got", if text.is_empty() { "nothing" } else { text })
-                .hint(format!("write the folder after a colon, e.g. `{name}:data/{name}`"))),
-            ("mnist", Some(folder)) => Ok(DataSpec::Mnist(folder.into())),
-            ("fashion-mnist", Some(folder)) => Ok(DataSpec::FashionMnist(folder.into())),
-            ("cifar10", Some(folder)) => Ok(DataSpec::Cifar10(folder.into())),
-            ("text", Some(path)) => Ok(DataSpec::Text(path.into())),
-            _ => Err(unknown(name)),
+            (Some((_, of)), Some(path)) if !path.is_empty() => Ok(of(path.into())),
+            (Some(_), _) => {
+                let file = info.form.ends_with("FILE");
+                let (needs, what) = if file { ("a file", "file") } else { ("the folder of its files", "folder") };
+                let end = match (file, name) {
+                    (false, _) => "",
+                    (true, "text") => ".txt",
+                    (true, _) => &format!(".{name}"),
+                };
+                let example = format!("{name}:data/{name}{end}");
+                Err(Error::input(format!("'{name}' needs {needs}"))
+                    .detail("expected", info.form)
+                    .detail("got", if text.is_empty() { "nothing" } else { text })
+                    .hint(format!("write the {what} after a colon, e.g. `{example}`")))
+            }
         }
     }
 }
@@ -177,6 +215,19 @@ pub fn catalogue() -> Vec<DataInfo> {
             licence: "none stated; cite A. Krizhevsky, 2009",
             description: "photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it",
         },
+        own(
+            "csv",
+            "csv:FILE",
+            "a table of numbers and a column of labels; FILE may be packed, or a folder with train.csv and test.csv",
+        ),
+        own("npy", "npy:DIR", "NumPy's arrays; DIR holds x_train.npy, y_train.npy, x_test.npy and y_test.npy"),
+        own("npz", "npz:FILE", "the same arrays in one archive of NumPy, as Keras' mnist.npz has them"),
+        own("safetensors", "safetensors:FILE", "the tensors train/x, train/y, test/x and test/y"),
+        own(
+            "images",
+            "images:DIR",
+            "PNG and JPEG pictures of one size; DIR holds train/CLASS/ and test/CLASS/, or CLASS/ alone",
+        ),
         DataInfo {
             name: "text",
             form: "text:FILE",
@@ -188,6 +239,12 @@ pub fn catalogue() -> Vec<DataInfo> {
             description: "each character of a text in UTF-8 and the one after it; FILE may be packed, or a folder of .txt files",
         },
     ]
+}
+
+/// Data of a user's own.
+const fn own(name: &'static str, form: &'static str, description: &'static str) -> DataInfo {
+    let licence = "that of the data";
+    DataInfo { name, form, classes: None, image_shape: None, train: None, test: None, licence, description }
 }
 
 #[cfg(test)]
@@ -214,9 +271,9 @@ mod tests {
     fn an_unknown_name_is_told_its_nearest_and_where_the_list_is() {
         let error = "mnits:data".parse::<DataSpec>().unwrap_err().to_string();
         assert!(error.starts_with("data set 'mnits' is not known"), "{error}");
-        assert!(error.contains("hint: did you mean 'mnist:DIR'? `evenkeel data` lists all 5"), "{error}");
+        assert!(error.contains("hint: did you mean 'mnist:DIR'? `evenkeel data` lists all 10"), "{error}");
         let error = "imagenet".parse::<DataSpec>().unwrap_err().to_string();
-        assert!(error.contains("hint: `evenkeel data` lists all 5"), "{error}");
+        assert!(error.contains("hint: `evenkeel data` lists all 10"), "{error}");
         assert!("".parse::<DataSpec>().unwrap_err().to_string().contains("nothing"));
     }
 

@@ -24,13 +24,34 @@ impl Pixels {
     }
 
     /// Bytes of one.
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         match self {
             Pixels::Bytes(_) => size_of::<u8>(),
             Pixels::Floats(_) => size_of::<f32>(),
             Pixels::Text(tokens) => tokens.size(),
             Pixels::Unread { size, .. } => *size,
         }
+    }
+
+    /// The pixels of some samples of `image` pixels each.
+    fn select(&self, rows: &[u32], image: usize) -> Result<Pixels> {
+        fn gather<T: Copy>(values: &[T], rows: &[u32], image: usize) -> Result<Vec<T>> {
+            let mut gathered = Vec::new();
+            gathered.try_reserve_exact(rows.len() * image).map_err(|_| {
+                Error::input("the samples do not fit into memory twice")
+                    .hint("give the test samples in files of their own")
+            })?;
+            for &row in rows {
+                gathered.extend_from_slice(&values[row as usize * image..(row as usize + 1) * image]);
+            }
+            Ok(gathered)
+        }
+        Ok(match self {
+            Pixels::Bytes(values) => Pixels::Bytes(gather(values, rows, image)?),
+            Pixels::Floats(values) => Pixels::Floats(gather(values, rows, image)?),
+            Pixels::Unread { size, .. } => Pixels::Unread { len: rows.len() * image, size: *size },
+            Pixels::Text(_) => return Err(Error::input("a text is in order: no samples can be taken out of it")),
+        })
     }
 
     fn truncate(&mut self, len: usize) {
@@ -93,14 +114,25 @@ impl Normalization {
                     (sum as f64 / scale, ((count * square - sum * sum) as f64).sqrt() / scale)
                 })
                 .collect(),
-            Pixels::Floats(values) => (0..channels)
-                .map(|channel| {
-                    let of_channel = || values.iter().skip(channel).step_by(channels).map(|&value| f64::from(value));
-                    let mean = of_channel().sum::<f64>() / count as f64;
-                    let square = of_channel().map(|value| (value - mean).powi(2)).sum::<f64>() / count as f64;
-                    (mean / split.divisor, square.sqrt() / split.divisor)
-                })
-                .collect(),
+            Pixels::Floats(values) => {
+                // Pixel by pixel, since there may be as many channels as a table has columns.
+                let sum = |of: &dyn Fn(usize, f64) -> f64| {
+                    let mut sums = vec![0.0; channels];
+                    for pixel in values.chunks_exact(channels.max(1)) {
+                        for (channel, (sum, &value)) in sums.iter_mut().zip(pixel).enumerate() {
+                            *sum += of(channel, f64::from(value));
+                        }
+                    }
+                    sums.into_iter().map(|sum: f64| sum / count as f64).collect::<Vec<f64>>()
+                };
+                let means = sum(&|_, value| value);
+                let squares = sum(&|channel, value| (value - means[channel]).powi(2));
+                means
+                    .iter()
+                    .zip(squares)
+                    .map(|(mean, square)| (mean / split.divisor, square.sqrt() / split.divisor))
+                    .collect()
+            }
             Pixels::Text(_) | Pixels::Unread { .. } => return Normalization::identity(channels),
         };
         Normalization {
@@ -205,6 +237,14 @@ impl Split {
             image_shape: image_shape.to_vec(),
             divisor: 1.0,
         }
+    }
+
+    /// The samples at `rows`, in that order.
+    pub(super) fn select(&self, rows: &[u32]) -> Result<Self> {
+        self.check_indices(rows)?;
+        let pixels = self.pixels.select(rows, self.image_len())?;
+        let labels = rows.iter().filter_map(|&row| self.labels.get(row as usize).copied()).collect();
+        Ok(Split { pixels, labels, image_shape: self.image_shape.clone(), divisor: self.divisor })
     }
 
     /// The number of samples.
@@ -365,6 +405,16 @@ impl Split {
         (pixel / self.divisor - normalization.mean[channel]) / normalization.std[channel]
     }
 
+    /// The pixels or characters of all samples.
+    pub(super) fn pixels(&self) -> &Pixels {
+        &self.pixels
+    }
+
+    /// What pixels are scaled by.
+    pub(super) fn divisor(&self) -> f64 {
+        self.divisor
+    }
+
     fn channels(&self) -> usize {
         self.image_shape.get(2).copied().unwrap_or(0)
     }
@@ -397,6 +447,16 @@ impl Split {
             self.pixels.truncate(len * self.image_len() + usize::from(self.is_text()));
         }
     }
+}
+
+/// Where in its sample the value number `index` of a file is: what it is, and where.
+pub(super) fn pixel_of(index: usize, [height, width, channels]: [usize; 3]) -> (&'static str, String) {
+    let place = index % (height * width * channels).max(1);
+    if height == 1 && width == 1 {
+        return ("feature", place.to_string());
+    }
+    let pixel = place / channels.max(1);
+    ("pixel", format!("row {}, column {}", pixel / width.max(1), pixel % width.max(1)))
 }
 
 fn check_len(what: &str, expected: usize, got: usize) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Steps scaled by running moments of the gradient.
 
 use super::sgd::decayed;
-use super::{Optimizer, Update};
-use evenkeel_graph::Var;
+use super::{EffectiveRate, Optimizer, Pace, Update};
+use evenkeel_graph::{Shape, Var};
 
 /// m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; p ← p − η m̂ / (√v̂ + ε) with m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ).
 ///
@@ -52,8 +52,12 @@ impl Optimizer for Adam {
         2
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
+    fn at_step(&self, step: u64, _pace: Pace) -> Vec<f64> {
         vec![bias(self.beta1, step), bias(self.beta2, step)]
+    }
+
+    fn effective_rate(&self, _path: &str, _shape: &Shape, _pace: Pace) -> EffectiveRate {
+        EffectiveRate::RESCALED
     }
 }
 
@@ -119,8 +123,12 @@ impl Optimizer for Adamax {
         1
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
+    fn at_step(&self, step: u64, _pace: Pace) -> Vec<f64> {
         vec![bias(self.beta1, step)]
+    }
+
+    fn effective_rate(&self, _path: &str, _shape: &Shape, _pace: Pace) -> EffectiveRate {
+        EffectiveRate::RESCALED
     }
 }
 

@@ -1,8 +1,8 @@
 //! Adam without the part of a step that only makes scale-invariant weights longer.
 
 use super::adam::{Adam, Moments};
-use super::{Optimizer, Update};
-use evenkeel_graph::Var;
+use super::{EffectiveRate, Optimizer, Pace, Update};
+use evenkeel_graph::{Shape, Var};
 
 /// [`Adam`] with decoupled decay whose step has no part along weights that are scale-invariant as far as their gradient tells.
 ///
@@ -66,8 +66,12 @@ impl Optimizer for AdamP {
         self.adam.numbers()
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        self.adam.at_step(step)
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        self.adam.at_step(step, pace)
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape, pace: Pace) -> EffectiveRate {
+        self.adam.effective_rate(path, shape, pace)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Networks that are the average of where training was.
 
-use super::{ITERATE, Optimizer, Update};
-use evenkeel_graph::{Tensor, Var};
+use super::{EffectiveRate, ITERATE, Optimizer, Pace, Update};
+use evenkeel_graph::{Shape, Tensor, Var};
 
 /// How the iterates of a rule are averaged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,20 +50,24 @@ impl<O: Optimizer> Optimizer for Averaged<O> {
         self.rule.numbers() + 1
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
         let averaged = step.saturating_sub(self.start) as f64;
         let share = match self.weighting {
             _ if step <= self.start => 0.0,
             Weighting::Exponential { decay } => decay,
             Weighting::Uniform => averaged / (averaged + 1.0),
         };
-        let mut numbers = self.rule.at_step(step);
+        let mut numbers = self.rule.at_step(step, pace);
         numbers.push(share);
         numbers
     }
 
     fn iterates(&self) -> bool {
         true
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape, pace: Pace) -> EffectiveRate {
+        self.rule.effective_rate(path, shape, pace)
     }
 
     fn start(&self, path: &str, drawn: Tensor) -> Tensor {

@@ -1,8 +1,8 @@
 //! Descent of the local entropy, which is large where a valley is wide.
 
-use super::{ITERATE, Optimizer, Update};
+use super::{EffectiveRate, ITERATE, Optimizer, Pace, Update};
 use crate::config::EntropyVariant;
-use evenkeel_graph::{DType, Var};
+use evenkeel_graph::{DType, Shape, Var};
 
 /// Gradients of the local entropy −ln ∫ exp(−f(y) − γ/2 ‖x − y‖²) dy, estimated by Langevin dynamics around x.
 ///
@@ -150,7 +150,7 @@ impl Optimizer for EntropySgd {
         4
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
+    fn at_step(&self, step: u64, _pace: Pace) -> Vec<f64> {
         let (steps, flag) = (self.steps.max(1) as u64, |is: bool| if is { 1.0 } else { 0.0 });
         let inner = step % steps;
         vec![self.scope_at(step / steps + 1), flag(inner == 0), flag(inner + 1 == steps), flag(step == 0)]
@@ -158,5 +158,11 @@ impl Optimizer for EntropySgd {
 
     fn iterates(&self) -> bool {
         true
+    }
+
+    /// Of the inner steps.
+    fn effective_rate(&self, _path: &str, _shape: &Shape, _pace: Pace) -> EffectiveRate {
+        let long_run = if self.has_momentum() { (1.0 - self.dampening) / (1.0 - self.momentum) } else { 1.0 };
+        EffectiveRate { own: Some(self.inner_rate), long_run, ..EffectiveRate::PLAIN }
     }
 }

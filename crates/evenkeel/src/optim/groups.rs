@@ -1,8 +1,8 @@
 //! Parameters that are treated differently: by the patterns of their paths, and by whether they decay.
 
-use super::{Optimizer, Update};
+use super::{EffectiveRate, Optimizer, Pace, Update};
 use crate::pattern;
-use evenkeel_graph::{Tensor, Var};
+use evenkeel_graph::{Shape, Tensor, Var};
 
 /// Rules for some parameters.
 pub struct Group {
@@ -50,8 +50,8 @@ impl Optimizer for Groups {
         self.any().map_or(0, |rule| rule.numbers())
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        self.any().map_or(vec![], |rule| rule.at_step(step))
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        self.any().map_or(vec![], |rule| rule.at_step(step, pace))
     }
 
     fn iterates(&self) -> bool {
@@ -64,5 +64,12 @@ impl Optimizer for Groups {
             Some(group) => group.weights.start(path, drawn),
             None => drawn,
         }
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape, pace: Pace) -> EffectiveRate {
+        let Some(group) = self.group(path) else { return EffectiveRate { share: 0.0, ..EffectiveRate::PLAIN } };
+        let rule = if shape.len() < 2 { &group.others } else { &group.weights };
+        let rule = rule.effective_rate(path, shape, pace);
+        EffectiveRate { share: rule.share * group.rate, ..rule }
     }
 }

@@ -6,36 +6,46 @@
 mod adam;
 mod adamp;
 mod averaging;
+mod effective_rate;
 mod entropy_sgd;
 mod groups;
+mod learner;
 mod rescaling;
 mod rmsprop;
 mod schedule;
 mod sgd;
 mod sharpness;
+mod spherical;
 
 pub use adam::{Adam, Adamax};
 pub use adamp::AdamP;
 pub use averaging::{Averaged, Weighting};
+pub use effective_rate::EffectiveRate;
 pub use entropy_sgd::EntropySgd;
 pub use groups::{Group, Groups};
+pub use learner::{Learned, Learner};
 pub use rescaling::Rescaled;
 pub use rmsprop::RmsProp;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub use sharpness::SharpnessAware;
+pub use spherical::{Spherical, SphericalRate};
 
 use crate::config::{
-    AveragingConfig, AveragingKind, Config, Decays, EntropyVariant, OptimizerConfig, OptimizerKind, RescalingOf,
+    AveragingConfig, AveragingKind, Config, Decays, EntropyVariant, LearnerKind, OptimizerConfig, OptimizerKind,
+    RescalingOf,
 };
 use crate::network::Network;
 use crate::norm::{Invariance, scale_invariant};
 use crate::{Error, Result, pattern};
-use evenkeel_graph::{Tensor, Var};
-use std::collections::BTreeMap;
+use evenkeel_graph::{Shape, Tensor, Var};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The rule of a configuration, without weight rescaling, which is for a network ([`of_network`]).
+/// The rule of a configuration, without weight rescaling and with nothing on the sphere: both are for a network ([`of_network`]).
 pub fn of_config(config: &Config) -> Box<dyn Optimizer> {
+    if config.optimizer.name.is_spherical() {
+        return Box::new(spherical(config, BTreeSet::new()));
+    }
     averaged(&config.averaging, grouped(config, true))
 }
 
@@ -44,9 +54,33 @@ pub fn of_config(config: &Config) -> Box<dyn Optimizer> {
 /// # Errors
 /// When the network has no weights to rescale.
 pub(crate) fn of_network(config: &Config, network: &Network) -> Result<Box<dyn Optimizer>> {
+    if config.optimizer.name.is_spherical() {
+        return on_the_sphere(config, network);
+    }
+    let rescaling = &config.weight_rescaling;
+    let weights = rescaled_weights(config, network)?;
+    if weights.is_empty() {
+        return Ok(of_config(config));
+    }
+    let rule = Rescaled {
+        rule: grouped(config, true),
+        undecayed: grouped(config, false),
+        weights,
+        every: rescaling.every as u64,
+        length: rescaling.length,
+        rescale_state: rescaling.rescale_state,
+    };
+    Ok(averaged(&config.averaging, Box::new(rule)))
+}
+
+/// The weights that a configuration rescales, none unless it asks for it. Cost: a gradient of a few samples.
+///
+/// # Errors
+/// When it asks for it and the network has none.
+pub(crate) fn rescaled_weights(config: &Config, network: &Network) -> Result<BTreeMap<String, Invariance>> {
     let rescaling = &config.weight_rescaling;
     if rescaling.every == 0 {
-        return Ok(of_config(config));
+        return Ok(BTreeMap::new());
     }
     let found = scale_invariant(network)?;
     let within = |path: &str| pattern::any_matches(&rescaling.parameters, path);
@@ -68,15 +102,31 @@ pub(crate) fn of_network(config: &Config, network: &Network) -> Result<Box<dyn O
             .detail("got", format!("norm {}, parameters {}", config.norm, rescaling.parameters))
             .hint("choose a norm, `--norm batch` say, or leave weight rescaling out"));
     }
-    let rule = Rescaled {
-        rule: grouped(config, true),
-        undecayed: grouped(config, false),
-        weights,
-        every: rescaling.every as u64,
-        length: rescaling.length,
-        rescale_state: rescaling.rescale_state,
+    Ok(weights)
+}
+
+/// The rule on the sphere of a network's scale-invariant weights.
+fn on_the_sphere(config: &Config, network: &Network) -> Result<Box<dyn Optimizer>> {
+    let within = |path: &str| pattern::any_matches(&config.optimizer.sphere, path);
+    let found = scale_invariant(network)?.into_iter().map(|(path, _)| path);
+    let weights: BTreeSet<String> = found.filter(|path| within(path)).collect();
+    if weights.is_empty() {
+        return Err(Error::input("no weight of the network is scale-invariant, so none can be on a sphere")
+            .detail("key", "optimizer.name")
+            .detail("expected", "weights whose outputs go straight into a normalization layer, among optimizer.sphere")
+            .detail("got", format!("norm {}, sphere {}", config.norm, config.optimizer.sphere))
+            .hint("choose a norm, `--norm batch` say, or another optimizer"));
+    }
+    Ok(Box::new(spherical(config, weights)))
+}
+
+fn spherical(config: &Config, weights: BTreeSet<String>) -> Spherical<Box<dyn Optimizer>> {
+    let &OptimizerConfig { name, smoothing, epsilon, .. } = &config.optimizer;
+    let rate = match name {
+        OptimizerKind::QuasiRmsprop => SphericalRate::QuasiRmsprop { beta: smoothing, epsilon },
+        _ => SphericalRate::Given,
     };
-    Ok(averaged(&config.averaging, Box::new(rule)))
+    Spherical { weights, rate, others: grouped(config, true) }
 }
 
 /// The rule with averages of its iterates, where they are asked for.
@@ -115,11 +165,14 @@ fn grouped(config: &Config, decays: bool) -> Box<dyn Optimizer> {
 
 fn rule(config: &Config, weight_decay: f64) -> Box<dyn Optimizer> {
     let entropy = &config.entropy_sgd;
+    let paced = config.learner.kind != LearnerKind::None;
     let config = &config.optimizer;
     let &OptimizerConfig { momentum, dampening, nesterov, beta1, beta2, epsilon, .. } = config;
     let adam = |decoupled| Adam { beta1, beta2, epsilon, weight_decay, decoupled };
+    let sgd = Sgd { momentum, paced, dampening, nesterov, weight_decay };
     match config.name {
-        OptimizerKind::Sgd => Box::new(Sgd { momentum, dampening, nesterov, weight_decay }),
+        // Of the rules on the sphere, that of all other parameters.
+        OptimizerKind::Sgd | OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop => Box::new(sgd),
         OptimizerKind::Adam => Box::new(adam(false)),
         OptimizerKind::AdamW => Box::new(adam(true)),
         OptimizerKind::AdamP => {
@@ -127,9 +180,7 @@ fn rule(config: &Config, weight_decay: f64) -> Box<dyn Optimizer> {
             Box::new(AdamP { adam: adam(true), delta, decay_ratio, nesterov })
         }
         OptimizerKind::Adamax => Box::new(Adamax { beta1, beta2, epsilon, weight_decay }),
-        OptimizerKind::EntropySgd if entropy.steps == 0 => {
-            Box::new(Sgd { momentum, dampening, nesterov, weight_decay })
-        }
+        OptimizerKind::EntropySgd if entropy.steps == 0 => Box::new(sgd),
         OptimizerKind::EntropySgd => Box::new(EntropySgd {
             variant: entropy.variant,
             steps: entropy.steps,
@@ -157,6 +208,17 @@ pub trait Optimizer {
     /// parameter. `velocity` is filed in checkpoints under the parameter's path, everything else under `name/path`.
     fn slots(&self, path: &str) -> Vec<&'static str>;
 
+    /// The shape of something that is kept for a parameter of this shape: its own, unless the rule keeps less.
+    fn slot_shape(&self, _slot: &str, parameter: &Shape) -> Shape {
+        parameter.clone()
+    }
+
+    /// Scalars of one parameter that are added up over all parameters before any is updated, and found in [`Update::totals`]: what
+    /// belongs to several tensors as one vector. As many for each parameter that has any.
+    fn parts<'g>(&self, _at: &Update<'g, '_>) -> Vec<Var<'g>> {
+        vec![]
+    }
+
     /// The parameter after the step, and what is kept, in the order of [`Optimizer::slots`].
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>);
 
@@ -165,8 +227,8 @@ pub trait Optimizer {
         0
     }
 
-    /// Those numbers at a step, counted from 0.
-    fn at_step(&self, _step: u64) -> Vec<f64> {
+    /// Those numbers at a step, counted from 0, that is taken at this pace.
+    fn at_step(&self, _step: u64, _pace: Pace) -> Vec<f64> {
         vec![]
     }
 
@@ -186,10 +248,30 @@ pub trait Optimizer {
     fn start(&self, _path: &str, drawn: Tensor) -> Tensor {
         drawn
     }
+
+    /// How its steps of a parameter of this path and shape grow with gradients.
+    fn effective_rate(&self, _path: &str, _shape: &Shape, _pace: Pace) -> EffectiveRate {
+        EffectiveRate::PLAIN
+    }
 }
 
 /// What a rule keeps when it takes gradients at a point of its own ([`Optimizer::iterates`]).
 pub const ITERATE: &str = "iterate";
+
+/// What may change from step to step by a schedule or a learner.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The learning rate.
+    pub rate: f64,
+    /// The momentum, of rules that are told it at each step; none: their own.
+    pub momentum: Option<f64>,
+}
+
+impl From<f64> for Pace {
+    fn from(rate: f64) -> Self {
+        Pace { rate, momentum: None }
+    }
+}
 
 /// What a rule sees of one parameter.
 #[derive(Clone, Debug)]
@@ -206,11 +288,21 @@ pub struct Update<'g, 'p> {
     pub rate: Var<'g>,
     /// The numbers of [`Optimizer::at_step`], scalars.
     pub numbers: Vec<Var<'g>>,
+    /// The sums of [`Optimizer::parts`] over all parameters.
+    pub totals: Vec<Var<'g>>,
 }
 
 impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     fn slots(&self, path: &str) -> Vec<&'static str> {
         (**self).slots(path)
+    }
+
+    fn slot_shape(&self, slot: &str, parameter: &Shape) -> Shape {
+        (**self).slot_shape(slot, parameter)
+    }
+
+    fn parts<'g>(&self, at: &Update<'g, '_>) -> Vec<Var<'g>> {
+        (**self).parts(at)
     }
 
     fn update<'g>(&self, at: &Update<'g, '_>) -> (Var<'g>, Vec<Var<'g>>) {
@@ -221,8 +313,8 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
         (**self).numbers()
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        (**self).at_step(step)
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        (**self).at_step(step, pace)
     }
 
     fn iterates(&self) -> bool {
@@ -235,5 +327,9 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
 
     fn start(&self, path: &str, drawn: Tensor) -> Tensor {
         (**self).start(path, drawn)
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape, pace: Pace) -> EffectiveRate {
+        (**self).effective_rate(path, shape, pace)
     }
 }

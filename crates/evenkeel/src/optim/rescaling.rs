@@ -1,8 +1,8 @@
 //! Weights whose length means nothing, brought back to one length.
 
-use super::{Optimizer, Update};
+use super::{EffectiveRate, Optimizer, Pace, Update};
 use crate::norm::Invariance;
-use evenkeel_graph::{Tensor, Var};
+use evenkeel_graph::{Shape, Tensor, Var};
 use std::collections::BTreeMap;
 
 /// Another rule, after whose steps scale-invariant weights are rescaled: w ← r w / ‖w‖, for each unit or the layer together.
@@ -67,10 +67,14 @@ impl<O: Optimizer> Optimizer for Rescaled<O> {
         self.rule.numbers() + 1
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        let mut numbers = self.rule.at_step(step);
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        let mut numbers = self.rule.at_step(step, pace);
         numbers.push(if (step + 1).is_multiple_of(self.every.max(1)) { 1.0 } else { 0.0 });
         numbers
+    }
+
+    fn effective_rate(&self, path: &str, shape: &Shape, pace: Pace) -> EffectiveRate {
+        self.rule_of(path).effective_rate(path, shape, pace)
     }
 
     fn stale_statistics(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Steps divided by a running size of the gradient.
 
 use super::sgd::decayed;
-use super::{Optimizer, Update};
-use evenkeel_graph::Var;
+use super::{EffectiveRate, Optimizer, Pace, Update};
+use evenkeel_graph::{Shape, Var};
 
 /// g ← ∇ + λ p; v ← α v + (1 − α) g²; s = √v + ε, centered s = √(v − ḡ²) + ε with ḡ ← α ḡ + (1 − α) g; p ← p − η g / s, with momentum
 /// b ← μ b + g / s and p ← p − η b. As in PyTorch.
@@ -56,5 +56,9 @@ impl Optimizer for RmsProp {
         }
         kept.extend(mean);
         (at.parameter - step * at.rate, kept)
+    }
+
+    fn effective_rate(&self, _path: &str, _shape: &Shape, _pace: Pace) -> EffectiveRate {
+        EffectiveRate { long_run: 1.0 / (1.0 - self.momentum), ..EffectiveRate::RESCALED }
     }
 }

@@ -28,37 +28,42 @@ impl Schedule {
         Self::new(config.learning_rate(), &config.schedule, steps_per_epoch, config.epochs as u64)
     }
 
-    /// The rate of the step after `step` steps were taken.
+    /// The rate of the step after `step` steps were taken: the learning rate times [`Schedule::factor`].
+    pub fn rate(&self, step: u64) -> f64 {
+        self.learning_rate * self.factor(step)
+    }
+
+    /// What the learning rate is multiplied by in the step after `step` steps were taken.
     ///
-    /// With η the learning rate, W steps of warm-up, n steps after it and N in all of those, f = final_fraction and s = start_fraction:
+    /// With W steps of warm-up, n steps after it and N in all of those, f = final_fraction and s = start_fraction:
     ///
-    /// * warm-up: η · (s + (1 − s) step / W)
-    /// * constant: η
-    /// * step: η · factor^⌊epoch / step_epochs⌋
-    /// * linear: η · (1 + (f − 1) n / N)
-    /// * cosine: η · (f + (1 − f) (1 + cos(π n / N)) / 2)
-    /// * one-cycle: half a cosine from s η up to η at n = peak · N − 1, and half a cosine down to f η at n = N − 1
+    /// * warm-up: s + (1 − s) step / W
+    /// * constant: 1
+    /// * step: factor^⌊epoch / step_epochs⌋
+    /// * linear: 1 + (f − 1) n / N
+    /// * cosine: f + (1 − f) (1 + cos(π n / N)) / 2
+    /// * one-cycle: half a cosine from s up to 1 at n = peak · N − 1, and half a cosine down to f at n = N − 1
     ///
     /// Source: one-cycle: Smith, Topin 2019, arXiv 1708.07120, with PyTorch's cosines.
-    pub fn rate(&self, step: u64) -> f64 {
+    pub fn factor(&self, step: u64) -> f64 {
         let ScheduleConfig { final_fraction, start_fraction, peak, .. } = self.config;
         if step < self.warmup {
             let share = step as f64 / self.warmup as f64;
-            return self.learning_rate * (start_fraction + (1.0 - start_fraction) * share);
+            return start_fraction + (1.0 - start_fraction) * share;
         }
         let step = step - self.warmup;
         let progress = (step as f64 / self.steps.max(1) as f64).min(1.0);
         match self.config.name {
-            ScheduleKind::Constant => self.learning_rate,
+            ScheduleKind::Constant => 1.0,
             ScheduleKind::Step => {
                 let epoch = step.min(self.steps.saturating_sub(1)) / self.steps_per_epoch.max(1);
                 let times = epoch / self.config.step_epochs.max(1) as u64;
-                self.learning_rate * libm::pow(self.config.factor, times as f64)
+                libm::pow(self.config.factor, times as f64)
             }
-            ScheduleKind::Linear => self.learning_rate * (1.0 + (final_fraction - 1.0) * progress),
+            ScheduleKind::Linear => 1.0 + (final_fraction - 1.0) * progress,
             ScheduleKind::Cosine => {
                 let fall = (1.0 + libm::cos(PI * progress)) / 2.0;
-                self.learning_rate * (final_fraction + (1.0 - final_fraction) * fall)
+                final_fraction + (1.0 - final_fraction) * fall
             }
             ScheduleKind::OneCycle => {
                 let (step, last) = (step as f64, (self.steps as f64 - 1.0).max(0.0));
@@ -67,7 +72,7 @@ impl Schedule {
                     true => (start_fraction, 1.0, if top > 0.0 { step / top } else { 1.0 }),
                     false => (1.0, final_fraction, ((step - top) / (last - top)).min(1.0)),
                 };
-                self.learning_rate * (to + (from - to) * (1.0 + libm::cos(PI * share)) / 2.0)
+                to + (from - to) * (1.0 + libm::cos(PI * share)) / 2.0
             }
         }
     }
@@ -79,12 +84,18 @@ impl Config {
     /// Source: linear: Goyal et al. 2017, arXiv 1706.02677; by the root, for Adam: Granziol, Zohren, Roberts 2022, arXiv 2006.09092.
     pub fn learning_rate(&self) -> f64 {
         let times = self.batch_size as f64 / self.schedule.reference_batch as f64;
-        self.optimizer.learning_rate
-            * match self.schedule.batch_law {
-                BatchLaw::None => 1.0,
-                BatchLaw::Linear => times,
-                BatchLaw::SquareRoot => times.sqrt(),
-            }
+        self.optimizer.learning_rate * self.schedule.batch_law.factor(times)
+    }
+}
+
+impl BatchLaw {
+    /// What a rate is multiplied by for a batch that is so many times as large.
+    pub fn factor(self, times: f64) -> f64 {
+        match self {
+            BatchLaw::None => 1.0,
+            BatchLaw::Linear => times,
+            BatchLaw::SquareRoot => times.sqrt(),
+        }
     }
 }
 

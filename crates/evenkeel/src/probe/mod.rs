@@ -1,5 +1,9 @@
 //! Values of a network on a batch: whatever can be traced from it, compiled once and looked at as often as wanted.
 
+mod activations;
+
+pub use activations::{ActivationStatistics, Activations};
+
 use crate::batch::Batch;
 use crate::config::NormMode;
 use crate::network::{Network, Noise, State, Trace, Tracing};
@@ -74,6 +78,11 @@ impl Probe {
     /// What the values are called.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Gives back the memory of a run until the next one.
+    pub(crate) fn release(&mut self) {
+        self.runner.release();
     }
 
     /// The random numbers of the next runs.

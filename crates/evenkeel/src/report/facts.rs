@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 
 use serde_json::{Map, Value};
 
+use super::dynamics::Dynamics;
 use crate::Result;
 use crate::init::{InitMeasurement, PROBE};
-use crate::store::{Content, HessianMeasurement, LayerMeasurement, Metrics, Run};
+use crate::store::{Content, HessianMeasurement, LayerMeasurement, LearnerMeasurement, Metrics, Run};
+use crate::train::{Best, best_checkpoint};
 
 /// Everything the page is made from.
 pub(super) struct Facts {
@@ -14,13 +16,18 @@ pub(super) struct Facts {
     pub(super) config: String,
     pub(super) version: Option<String>,
     pub(super) seed: Option<String>,
+    /// Without the numbers of single layers.
     pub(super) metrics: Metrics,
+    /// Those.
+    pub(super) dynamics: Dynamics,
     /// Measurements of the Hessian, by step, then mode, then samples.
     pub(super) hessians: Vec<HessianMeasurement>,
     /// Measurements of layers, by probe, then step.
     pub(super) layers: Vec<LayerMeasurement>,
     /// What a method made of the drawn weights.
     pub(super) initialization: Option<InitMeasurement>,
+    /// What a learner made of the curvature, by step.
+    pub(super) learned: Vec<LearnerMeasurement>,
     /// Measurements of other probes: name and content.
     pub(super) others: Vec<(String, Value)>,
     /// What could not be read, in words.
@@ -34,6 +41,8 @@ pub(super) struct Facts {
     pub(super) test_loss: Option<f64>,
     pub(super) train_accuracy: Option<f64>,
     pub(super) test_accuracy: Option<f64>,
+    /// The checkpoint of the best epoch.
+    pub(super) best: Option<Best>,
     /// The step of the first record with a loss or a gradient that is no finite number.
     pub(super) diverged_at: Option<u64>,
     /// The unit of the loss: nats, where it is the logarithm of a probability.
@@ -57,7 +66,8 @@ pub(super) struct Group {
 impl Facts {
     pub(super) fn gather(run: &Run) -> Result<Facts> {
         let config = run.config()?;
-        let metrics = run.metrics()?;
+        let mut metrics = run.metrics()?;
+        let dynamics = Dynamics::take(&mut metrics);
         let mut left_out = Vec::new();
         if !metrics.broken_lines.is_empty() {
             let lines: Vec<String> = metrics.broken_lines.iter().take(5).map(u64::to_string).collect();
@@ -69,14 +79,16 @@ impl Facts {
             ));
         }
         let (mut hessians, mut layers, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        let mut initialization = None;
+        let (mut initialization, mut learned) = (None, Vec::new());
         for measurement in run.measurements()? {
             match measurement.content {
                 Content::Hessian(hessian) => hessians.push(hessian),
                 Content::Layers(found) => layers.push(found),
                 Content::Other(value) => {
-                    if value.get("probe").and_then(Value::as_str) == Some(PROBE) {
-                        initialization = serde_json::from_value(value.clone()).ok();
+                    match value.get("probe").and_then(Value::as_str) {
+                        Some(PROBE) => initialization = serde_json::from_value(value.clone()).ok(),
+                        Some(LearnerMeasurement::PROBE) => learned.extend(serde_json::from_value(value.clone()).ok()),
+                        _ => {}
                     }
                     others.push((measurement.name, value));
                 }
@@ -84,6 +96,7 @@ impl Facts {
             }
         }
         hessians.sort_by_key(|hessian| (hessian.step, group(hessian)));
+        learned.sort_by_key(|one: &LearnerMeasurement| one.step);
         layers.sort_by(|a, b| (&a.probe, a.step, a.samples).cmp(&(&b.probe, b.step, b.samples)));
         let summary = run.summary().unwrap_or_else(|_| {
             left_out.push("the summary could not be read".to_owned());
@@ -101,8 +114,12 @@ impl Facts {
             .filter(|momentum| momentum.is_finite() && *momentum > 0.0)
             .unwrap_or(0.0);
         let optimizer = optimizer(&table);
+        let best_by = table.get("checkpoint").and_then(|table| table.get("best")?.as_str()?.parse().ok());
+        // A report is worth having where the checkpoints cannot be listed.
+        let best = best_by.and_then(|by| best_checkpoint(run, &metrics, by).ok().flatten());
         let momentum = if rescales(optimizer.as_deref()) { 0.0 } else { momentum };
         Ok(Facts {
+            best,
             optimizer,
             nats: if table.get("loss").and_then(toml::Value::as_str) == Some("squared") { "" } else { "nats" },
             lambda_max: finite(&summary, "lambda_max"),
@@ -116,12 +133,14 @@ impl Facts {
             test_loss: number("test_loss"),
             train_accuracy: number("train_accuracy"),
             test_accuracy: number("test_accuracy"),
-            diverged_at: first_without_a_finite_loss(&metrics),
+            diverged_at: metrics.first_not_finite(),
             config,
             metrics,
+            dynamics,
             hessians,
             layers,
             initialization,
+            learned,
             others,
             left_out,
             ended,
@@ -175,15 +194,6 @@ pub(super) fn group(hessian: &HessianMeasurement) -> Group {
     Group { norm_mode: hessian.norm_mode.clone(), samples: hessian.samples, dtype: hessian.dtype.clone() }
 }
 
-fn first_without_a_finite_loss(metrics: &Metrics) -> Option<u64> {
-    let losses = ["loss", "train_loss", "test_loss", "gradient_norm"];
-    metrics
-        .records
-        .iter()
-        .find(|record| losses.iter().any(|name| record.get(name).is_some_and(|loss| !loss.is_finite())))
-        .map(|record| record.step)
-}
-
 fn finite(summary: &Map<String, Value>, key: &str) -> Option<f64> {
     summary.get(key)?.as_f64()
 }
@@ -203,7 +213,7 @@ fn optimizer(table: &toml::Table) -> Option<String> {
 /// Whether an optimiser of this name divides the gradient by something of its own; an unknown one is taken for SGD.
 fn rescales(optimizer: Option<&str>) -> bool {
     let name = optimizer.unwrap_or_default().to_lowercase();
-    ["adam", "rms", "adagrad", "adadelta", "lion", "lamb", "lars", "sophia", "shampoo", "muon"]
+    ["adam", "rms", "quasi-rms", "adagrad", "adadelta", "lion", "lamb", "lars", "sophia", "shampoo", "muon"]
         .iter()
         .any(|known| name.starts_with(known))
 }

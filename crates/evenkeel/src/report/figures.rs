@@ -14,6 +14,7 @@ use super::plot::{
 use super::text::{escape, integer, marked, norm_mode, significant};
 use crate::Result;
 use crate::init::InitMeasurement;
+use std::collections::HashMap;
 
 pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
     let mut figures = vec![loss(facts)?];
@@ -21,6 +22,10 @@ pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
         figures.push(accuracy(facts)?);
     }
     figures.extend([sharpness(facts)?, step_size(facts)?]);
+    figures.extend(super::dynamics::figures(facts)?);
+    if !facts.learned.is_empty() {
+        figures.push(super::learner::figure(facts, steps(facts))?);
+    }
     figures.extend(super::layers::figures(&facts.layers)?);
     if let Some(found) = &facts.initialization {
         figures.push(initialization(found)?);
@@ -125,11 +130,15 @@ fn sharpness(facts: &Facts) -> Result<Figure> {
     if rates.is_empty() {
         rates = facts.hessians.iter().map(|one| (one.step as f64, Some(one.learning_rate))).collect();
     }
-    let lines: Vec<(String, Points, DashType)> = thresholds(facts.momentum)
+    let momenta: HashMap<u64, f64> = facts.metrics.series("momentum").into_iter().collect();
+    let lines: Vec<(String, Points, DashType)> = thresholds(facts.momentum, !momenta.is_empty())
         .into_iter()
-        .map(|(name, scale, dash)| {
-            let over = |rate: f64| (rate > 0.0 && rate.is_finite()).then(|| scale / rate);
-            (name, rates.iter().map(|(step, rate)| (*step, rate.and_then(over))).collect(), dash)
+        .map(|(name, share, dash)| {
+            // A learner gives each step a momentum of its own.
+            let momentum = |step: f64| momenta.get(&(step as u64)).copied().unwrap_or(facts.momentum);
+            let over =
+                |step, rate: f64| (rate > 0.0 && rate.is_finite()).then(|| (2.0 + 2.0 * share * momentum(step)) / rate);
+            (name, rates.iter().map(|(step, rate)| (*step, rate.and_then(|rate| over(*step, rate)))).collect(), dash)
         })
         .collect();
     let (y_axis, logarithmic) = sharpness_axis(&measured, &lines);
@@ -199,11 +208,13 @@ fn sharpness(facts: &Facts) -> Result<Figure> {
     })
 }
 
-/// Name, numerator and dash of the lines above which gradient descent is unstable on a quadratic.
-fn thresholds(momentum: f64) -> Vec<(String, f64, DashType)> {
-    let mut lines = vec![("2/lr".to_owned(), 2.0, DashType::Solid)];
-    if momentum > 0.0 {
-        lines.push((format!("(2 + 2β)/lr, β = {momentum}"), 2.0 + 2.0 * momentum, DashType::Dash));
+/// Name, share of the momentum that counts, and dash of the lines above which gradient descent is unstable on a quadratic.
+fn thresholds(momentum: f64, learned: bool) -> Vec<(String, f64, DashType)> {
+    let mut lines = vec![("2/lr".to_owned(), 0.0, DashType::Solid)];
+    if learned {
+        lines.push(("(2 + 2β)/lr, β learned".to_owned(), 1.0, DashType::Dash));
+    } else if momentum > 0.0 {
+        lines.push((format!("(2 + 2β)/lr, β = {momentum}"), 1.0, DashType::Dash));
     }
     lines
 }
@@ -325,7 +336,7 @@ fn add_line(plot: &mut Plot, name: &str, line: &Points, style: Line) {
 }
 
 /// The axis of steps; a run of few steps gets a mark at each and none between.
-fn steps(facts: &Facts) -> Axis {
+pub(super) fn steps(facts: &Facts) -> Axis {
     let last = facts.metrics.records.last().map_or(0, |record| record.step);
     let axis = axis("step").separate_thousands(true).hover_format(",");
     if last < 8 { axis.dtick(1.0) } else { axis }

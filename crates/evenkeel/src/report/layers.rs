@@ -10,8 +10,8 @@ use super::page::Figure;
 use super::plot::{AMBER, BLUE, GREEN, PURPLE, VERMILION, axis, json, plot, solid};
 use super::text::{duration, escape, integer, norm_mode, significant};
 use crate::Result;
-use crate::store::LayerMeasurement;
 use crate::store::number::to_json;
+use crate::store::{LayerColumn, LayerMeasurement};
 
 /// Steps that are drawn of a probe, at most.
 const DRAWN: usize = 4;
@@ -103,9 +103,8 @@ fn rows(measured: &[&LayerMeasurement]) -> Value {
 
 /// A measurement as HTML, folded.
 pub(super) fn table(one: &LayerMeasurement) -> String {
-    let mut html = format!(
-        "<details><summary>{} at step {}: {} <span class=\"quiet\">({}, {} samples, {}, {})</span></summary>\
-         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table><thead><tr><th class=\"words\">Layer</th>",
+    let head = format!(
+        "{} at step {}: {} <span class=\"quiet\">({}, {} samples, {}, {})</span>",
         escape(&one.title),
         integer(one.step),
         escape(&one.summary),
@@ -113,15 +112,23 @@ pub(super) fn table(one: &LayerMeasurement) -> String {
         integer(one.samples),
         escape(&one.dtype),
         duration(one.seconds),
-        escape(&one.title),
     );
-    for column in &one.columns {
+    folded(&head, &escape(&one.title), &one.layers, &one.columns)
+}
+
+/// A row a layer, under a line of HTML.
+pub(super) fn folded(head: &str, label: &str, layers: &[String], columns: &[LayerColumn]) -> String {
+    let mut html = format!(
+        "<details><summary>{head}</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\"><table>\
+         <thead><tr><th class=\"words\">Layer</th>"
+    );
+    for column in columns {
         let _ = write!(html, "<th>{}</th>", escape(&column.name));
     }
     html.push_str("</tr></thead><tbody>");
-    for (place, layer) in one.layers.iter().enumerate() {
+    for (place, layer) in layers.iter().enumerate() {
         let _ = write!(html, "<tr><td class=\"words\">{}</td>", escape(layer));
-        for column in &one.columns {
+        for column in columns {
             match column.values.get(place).filter(|value| !value.is_nan()) {
                 Some(value) if value.fract() == 0.0 && (0.0..1e15).contains(value) => {
                     let _ = write!(html, "<td>{}</td>", integer(*value as u64));

@@ -9,18 +9,29 @@
 //!
 //! `facts` gathers the numbers, `reading` says them in words, `figures` lays out the plots, and `run` puts them together.
 //! What every page of this crate shares is in `page` (one template, one style, one script, and Plotly's script packed into
-//! it; it asks for nothing from outside, and its content policy forbids it to) and `plot` (how a figure looks). A run that was never measured, was interrupted or has diverged gets a report as well:
-//! the page says so and leaves gaps where there are no numbers.
+//! it; it asks for nothing from outside, and its content policy forbids it to) and `plot` (how a figure looks); [`Figure`] is what other pages draw, and `drawing` draws it.
+//! A run that was never measured, was interrupted or has diverged gets a report as well:
+//! the page says so and leaves gaps where there are no numbers. [`Comparison`] is the page of several runs.
 
+mod compare;
+pub(crate) mod drawing;
+mod dynamics;
 mod facts;
+mod figure;
 mod figures;
+mod layer_reading;
 mod layers;
+mod learner;
+mod over_steps;
 pub(crate) mod page;
 pub(crate) mod plot;
 mod reading;
 mod run;
 mod tables;
 pub(crate) mod text;
+
+pub use compare::Comparison;
+pub use figure::Figure;
 
 use std::path::PathBuf;
 
@@ -36,6 +47,14 @@ pub fn write_report(run: &Run) -> Result<PathBuf> {
     let path = run.report_path();
     write_atomically(&path, report_html(run)?.as_bytes())?;
     Ok(path)
+}
+
+/// What the page says in words, sentence after sentence: how the run ended, what stands out.
+///
+/// # Errors
+/// As for [`write_report`], but nothing is written.
+pub fn reading(run: &Run) -> Result<Vec<String>> {
+    Ok(reading::sentences(&facts::Facts::gather(run)?))
 }
 
 /// The page that [`write_report`] writes.

@@ -83,8 +83,14 @@ pub(crate) fn axis(title: &str) -> Axis {
 /// Decades that have a mark each, at most; of more every second or third has one, and so on.
 const MARKED_DECADES: f64 = 12.0;
 
-/// A logarithmic axis with marks at 1, 2, 5 (or 1, 3, or 1 alone) of decades around the values, written plainly.
+/// A logarithmic axis with [`marks`].
 pub(crate) fn log(axis: Axis, low: f64, high: f64) -> Axis {
+    let (marks, texts) = marks(low, high);
+    axis.type_(AxisType::Log).tick_mode(TickMode::Array).tick_values(marks).tick_text(texts)
+}
+
+/// Marks of a logarithmic scale at 1, 2, 5 (or 1, 3, or 1 alone) of decades around the values, written plainly.
+pub(crate) fn marks(low: f64, high: f64) -> (Vec<f64>, Vec<String>) {
     let decades = (high / low).log10();
     let digits: &[f64] = match decades {
         d if d <= 2.4 => &[1.0, 2.0, 5.0],
@@ -97,7 +103,7 @@ pub(crate) fn log(axis: Axis, low: f64, high: f64) -> Axis {
     let marks: Vec<f64> =
         exponents.flat_map(|exponent| digits.iter().map(move |digit| digit * 10_f64.powi(exponent))).collect();
     let texts = marks.iter().map(|mark| significant(*mark, 1)).collect();
-    axis.type_(AxisType::Log).tick_mode(TickMode::Array).tick_values(marks).tick_text(texts)
+    (marks, texts)
 }
 
 /// What all figures have in common: clear backgrounds, the legend on top, one label for all lines at a place.

@@ -1,6 +1,7 @@
 //! What do the numbers of a run say, in plain words?
 
 use super::facts::{Facts, Group};
+use super::layer_reading;
 use super::text::{chosen, integer, norm_mode, percent, significant};
 use crate::store::HessianMeasurement;
 
@@ -11,6 +12,7 @@ pub(super) fn sentences(facts: &Facts) -> Vec<String> {
     sentences.extend(learning(facts));
     sentences.extend(generalisation(facts));
     sentences.extend(sharpness(facts));
+    sentences.extend(layer_reading::sentences(&facts.dynamics));
     if !facts.left_out.is_empty() {
         sentences.push(format!("Left out of this report: {}.", facts.left_out.join("; ")));
     }
@@ -106,10 +108,13 @@ fn generalisation(facts: &Facts) -> Option<String> {
         )),
         _ => None,
     };
-    match (gap, risen) {
-        (Some(gap), Some(risen)) => Some(format!("{gap} {risen}")),
-        (gap, risen) => gap.or(risen),
-    }
+    let best = facts.best.map(|best| {
+        let value = if best.metric.ends_with("accuracy") { percent(best.value) } else { significant(best.value, 3) };
+        let name = best.metric.replace('_', " ");
+        format!("The best epoch by {name} ({value}) ended at step {}; its checkpoint is kept.", integer(best.step))
+    });
+    let sentences: Vec<String> = [gap, risen, best].into_iter().flatten().collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 fn sharpness(facts: &Facts) -> Option<String> {

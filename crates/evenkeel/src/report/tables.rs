@@ -5,12 +5,12 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::facts::Facts;
-use super::layers;
 use super::reading::ratio;
 use super::text::{duration, escape, integer, norm_mode, significant};
+use super::{dynamics, layers};
 use crate::init::ParameterChange;
-use crate::store::HessianMeasurement;
 use crate::store::number::to_json;
+use crate::store::{HessianMeasurement, LearnerMeasurement};
 
 /// The longest text of another probe's measurement that is shown whole, in bytes.
 const SHOWN: usize = 20_000;
@@ -19,8 +19,9 @@ const SHOWN: usize = 20_000;
 pub(super) fn data(facts: &Facts) -> Value {
     let mut tables = json!({ "metrics": metrics(facts), "measurements": measurements(facts) });
     tables["initialization"] = initialization(facts);
-    for (probe, table) in layers::data(&facts.layers) {
-        tables[probe] = table;
+    tables["learner"] = learner(facts);
+    for (name, table) in layers::data(&facts.layers).into_iter().chain(dynamics::data(&facts.dynamics)) {
+        tables[name] = table;
     }
     tables
 }
@@ -33,6 +34,18 @@ fn initialization(facts: &Facts) -> Value {
         "scale": column(|one| to_json(one.scale)),
         "gradient_before": column(|one| to_json(one.gradient_before)),
         "gradient_after": column(|one| to_json(one.gradient_after)),
+    })
+}
+
+fn learner(facts: &Facts) -> Value {
+    let column = |of: fn(&LearnerMeasurement) -> Value| facts.learned.iter().map(of).collect::<Vec<Value>>();
+    json!({
+        "step": column(|one| one.step.into()),
+        "largest": column(|one| to_json(one.largest)),
+        "least": column(|one| to_json(one.least)),
+        "learning_rate": column(|one| to_json(one.learning_rate)),
+        "momentum": column(|one| to_json(one.momentum)),
+        "clipped": column(|one| one.clipped.into()),
     })
 }
 
@@ -77,13 +90,15 @@ fn measurements(facts: &Facts) -> Value {
 pub(super) fn html(facts: &Facts) -> String {
     let mut html = String::new();
     if facts.hessians.is_empty() && facts.layers.is_empty() && facts.others.is_empty() {
-        return "<p class=\"empty\">The run has no measurements. <code>evenkeel measure RUN hessian</code> makes one, and \
-                <code>evenkeel report RUN</code> then shows it here.</p>"
-            .to_owned();
+        html.push_str(
+            "<p class=\"empty\">The run has no measurements. <code>evenkeel measure RUN hessian</code> makes one, and \
+             <code>evenkeel report RUN</code> then shows it here.</p>",
+        );
     }
     if !facts.hessians.is_empty() {
         html.push_str(&hessians(&facts.hessians));
     }
+    html.push_str(&dynamics::tables(&facts.dynamics));
     facts.layers.iter().for_each(|one| html.push_str(&layers::table(one)));
     for (name, value) in &facts.others {
         let probe = value.get("probe").and_then(Value::as_str).unwrap_or("unknown probe");

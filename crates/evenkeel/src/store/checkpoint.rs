@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, ErrorKind as IoKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{NamedTensor, Run, files, tensors};
+use super::{NamedTensor, Run, disk, files, tensors};
 use crate::{Error, Result};
 
 const PARAMETERS: &str = "parameters.safetensors";
@@ -27,6 +28,8 @@ const STATE: &str = "state.json";
 const MANIFEST: &str = "manifest.json";
 const FILES: [&str; 4] = [PARAMETERS, BUFFERS, OPTIMIZER, STATE];
 const MANIFEST_LIMIT: u64 = 1 << 16;
+/// Bytes of small tensors that are written at once.
+const GATHERED: usize = 1 << 16;
 
 /// Everything a run needs to go on from a step; to be saved, it may borrow the tensors where they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +80,8 @@ impl Run {
     /// Saves a checkpoint, in place of an older one of that step; when this returns, it survives a power cut. No tensor is copied.
     ///
     /// # Errors
-    /// When it cannot be written; nothing of it is then left, and an older checkpoint of that step is as it was.
+    /// When it cannot be written: an older checkpoint of that step is then as it was. When the disk fails in the very last change, the
+    /// new one may be in place already, and whole.
     pub fn save_checkpoint(&self, step: u64, checkpoint: &Checkpoint<'_>) -> Result<()> {
         let mut state = serde_json::to_vec_pretty(&checkpoint.state)
             .map_err(|error| Error::input("cannot write the state as JSON").detail("got", error))?;
@@ -89,13 +93,13 @@ impl Run {
             Contents { beginning: state, tensors: &[] },
         ];
         let parent = self.checkpoints_dir();
-        fs::create_dir_all(&parent).map_err(|error| Error::io("make the folder of checkpoints", &parent, &error))?;
+        files::make_folder(&parent)?;
         let _lock = lock(&parent);
         let temporary = aside(&parent, step, "tmp");
         let result = write_folder(&temporary, step, &contents).and_then(|()| self.put_in_place(step, &temporary));
         if result.is_err() {
             // The error to tell is the first one; what cannot be removed here is swept by the next open.
-            let _ = fs::remove_dir_all(&temporary);
+            let _ = disk::remove(&temporary);
         }
         result
     }
@@ -104,21 +108,21 @@ impl Run {
         let parent = self.checkpoints_dir();
         let target = self.checkpoint_dir(step);
         let failed = |error: std::io::Error| Error::io("put the checkpoint in place", &target, &error);
-        if fs::symlink_metadata(&target).is_ok() {
-            let old = aside(&parent, step, "old");
-            remove_any(&old).map_err(failed)?;
-            fs::rename(&target, &old).map_err(failed)?;
-            if let Err(error) = fs::rename(temporary, &target) {
-                // Back to what was; if this fails too, the next open does it.
-                let _ = fs::rename(&old, &target);
-                return Err(failed(error));
-            }
-            files::sync_folder(&parent)?;
-            let _ = remove_any(&old);
-        } else {
-            fs::rename(temporary, &target).map_err(failed)?;
+        if fs::symlink_metadata(&target).is_err() {
+            disk::rename(temporary, &target).map_err(failed)?;
+            return files::sync_folder(&parent);
         }
-        files::sync_folder(&parent)
+        let old = aside(&parent, step, "old");
+        disk::remove(&old).and_then(|()| disk::rename(&target, &old)).map_err(failed)?;
+        if let Err(error) = disk::rename(temporary, &target) {
+            // Back to what was; if this fails too, the next open does it.
+            let _ = disk::rename(&old, &target);
+            return Err(failed(error));
+        }
+        files::sync_folder(&parent)?;
+        // What cannot be removed is swept by the next open.
+        let _ = disk::remove(&old);
+        Ok(())
     }
 
     /// Loads the checkpoint of a step. Memory: its tensors.
@@ -185,27 +189,26 @@ impl Run {
         Ok(steps)
     }
 
-    /// Removes all but the newest `count` checkpoints (at least 1 is kept).
+    /// Removes all but the newest `count` checkpoints (at least 1 is kept) and the one of step `also`.
     ///
     /// One with a broken manifest or a file of a wrong length does not count and is not removed: it is evidence, and
     /// [`Run::load_latest`] passes over it.
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn keep_checkpoints(&self, count: usize) -> Result<()> {
+    pub fn keep_checkpoints(&self, count: usize, also: Option<u64>) -> Result<()> {
         let _lock = lock(&self.checkpoints_dir());
-        let looks_whole = |step: &u64| {
-            let folder = self.checkpoint_dir(*step);
-            read_manifest(&folder, *step).is_ok_and(|manifest| {
-                manifest.files.iter().all(|entry| {
-                    fs::metadata(folder.join(&entry.name)).is_ok_and(|metadata| metadata.len() == entry.bytes)
-                })
-            })
-        };
-        for step in self.checkpoint_steps()?.into_iter().rev().filter(looks_whole).skip(count.max(1)) {
-            self.remove_checkpoint(step)?;
-        }
-        Ok(())
+        let whole = self.checkpoint_steps()?.into_iter().rev().filter(|step| self.looks_whole(*step));
+        let old: Vec<u64> = whole.skip(count.max(1)).filter(|step| Some(*step) != also).collect();
+        self.remove_checkpoints(&old)
+    }
+
+    /// Whether the manifest of a checkpoint is sound and its files have the lengths it tells; cheap, no tensor is read.
+    pub(crate) fn looks_whole(&self, step: u64) -> bool {
+        let folder = self.checkpoint_dir(step);
+        let is_there =
+            |entry: &Entry| fs::metadata(folder.join(&entry.name)).is_ok_and(|metadata| metadata.len() == entry.bytes);
+        read_manifest(&folder, step).is_ok_and(|manifest| manifest.files.iter().all(is_there))
     }
 
     /// Removes the checkpoints, whole or not, beyond a step: what a resume from that step will write again.
@@ -214,19 +217,26 @@ impl Run {
     /// When one cannot be removed.
     pub fn remove_checkpoints_after(&self, step: u64) -> Result<()> {
         let _lock = lock(&self.checkpoints_dir());
-        for later in self.checkpoint_steps()?.into_iter().rev().filter(|later| *later > step) {
-            self.remove_checkpoint(later)?;
-        }
-        Ok(())
+        let later: Vec<u64> = self.checkpoint_steps()?.into_iter().rev().filter(|later| *later > step).collect();
+        self.remove_checkpoints(&later)
     }
 
-    fn remove_checkpoint(&self, step: u64) -> Result<()> {
-        let folder = self.checkpoint_dir(step);
-        let gone = aside(&self.checkpoints_dir(), step, "gone");
-        // Renamed first, so that no reader finds half a checkpoint under its name.
-        let removed =
-            remove_any(&gone).and_then(|()| fs::rename(&folder, &gone)).and_then(|()| fs::remove_dir_all(&gone));
-        removed.map_err(|error| Error::io("remove the old checkpoint", &folder, &error))
+    fn remove_checkpoints(&self, steps: &[u64]) -> Result<()> {
+        let parent = self.checkpoints_dir();
+        let gone = |step: &u64| aside(&parent, *step, "gone");
+        let failed = |step: &u64, error: std::io::Error| {
+            Error::io("remove the old checkpoint", &self.checkpoint_dir(*step), &error)
+        };
+        // Renamed first, and that made sure of, so that nobody finds half a checkpoint under its name.
+        for step in steps {
+            let renamed =
+                disk::remove(&gone(step)).and_then(|()| disk::rename(&self.checkpoint_dir(*step), &gone(step)));
+            renamed.map_err(|error| failed(step, error))?;
+        }
+        if !steps.is_empty() {
+            files::sync_folder(&parent)?;
+        }
+        steps.iter().try_for_each(|step| disk::remove(&gone(step)).map_err(|error| failed(step, error)))
     }
 }
 
@@ -245,9 +255,9 @@ pub(super) fn sweep(folder: &Path) {
         }
         let target = folder.join(step);
         if work.starts_with("old-") && fs::symlink_metadata(&target).is_err() {
-            let _ = fs::rename(&path, &target);
+            let _ = disk::rename(&path, &target);
         } else if ["tmp-", "old-", "gone-"].iter().any(|prefix| work.starts_with(prefix)) {
-            let _ = fs::remove_dir_all(&path);
+            let _ = disk::remove(&path);
         }
     }
 }
@@ -261,15 +271,6 @@ fn lock(folder: &Path) -> Option<File> {
 
 fn aside(parent: &Path, step: u64, work: &str) -> PathBuf {
     parent.join(format!(".{step:06}.{work}-{}", std::process::id()))
-}
-
-fn remove_any(path: &Path) -> std::io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == IoKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// What a file holds.
@@ -287,36 +288,46 @@ impl<'c> Contents<'c> {
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(&self.beginning[..]).chain(tensors::in_order(self.tensors).map(|tensor| &tensor.bytes[..]))
     }
+
+    fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        self.parts().for_each(|part| digest.update(part));
+        hexadecimal(digest)
+    }
 }
 
 fn write_folder(folder: &Path, step: u64, contents: &[Contents<'_>; 4]) -> Result<()> {
-    let failed = |error: std::io::Error| Error::io("write the checkpoint", folder, &error);
-    remove_any(folder).and_then(|()| fs::create_dir(folder)).map_err(failed)?;
-    let mut entries = Vec::with_capacity(FILES.len());
-    for (name, contents) in FILES.iter().zip(contents) {
-        entries.push(write_synced(&folder.join(name), name, contents.parts())?);
-    }
-    let mut manifest = Manifest { format: 1, step, files: entries, manifest_sha256: String::new() };
+    let made = disk::remove(folder).and_then(|()| disk::make_folder(folder));
+    made.map_err(|error| Error::io("write the checkpoint", folder, &error))?;
+    let digests = || contents.each_ref().map(Contents::digest);
+    let write = || FILES.iter().zip(contents).try_for_each(|(name, one)| write_synced(&folder.join(name), one.parts()));
+    // The processor takes digests while the disk writes.
+    let (written, digests) = thread::scope(|scope| match thread::Builder::new().spawn_scoped(scope, digests) {
+        Ok(beside) => (write(), beside.join().unwrap_or_else(|_| digests())),
+        Err(_) => (write(), digests()),
+    });
+    written?;
+    let entry = |((name, contents), sha256): ((&&str, &Contents<'_>), String)| Entry {
+        name: (*name).to_owned(),
+        bytes: contents.parts().map(|part| part.len() as u64).sum(),
+        sha256,
+    };
+    let files = FILES.iter().zip(contents).zip(digests).map(entry).collect();
+    let mut manifest = Manifest { format: 1, step, files, manifest_sha256: String::new() };
     manifest.manifest_sha256 = sha256(manifest.text()?.as_bytes());
-    write_synced(&folder.join(MANIFEST), MANIFEST, std::iter::once(manifest.text()?.as_bytes()))?;
+    write_synced(&folder.join(MANIFEST), std::iter::once(manifest.text()?.as_bytes()))?;
     files::sync_folder(folder)
 }
 
-/// Writes the parts of a file one after the other, and says what the manifest has to tell of it.
-fn write_synced<'p>(path: &Path, name: &str, parts: impl Iterator<Item = &'p [u8]>) -> Result<Entry> {
-    let mut digest = Sha256::new();
-    let mut bytes = 0;
-    let written = File::create_new(path).and_then(|file| {
-        let mut buffered = BufWriter::new(file);
-        for part in parts {
-            digest.update(part);
-            bytes += part.len() as u64;
-            buffered.write_all(part)?;
-        }
-        buffered.into_inner()?.sync_all()
+/// Writes the parts of a file one after the other, as they lie.
+fn write_synced<'p>(path: &Path, mut parts: impl Iterator<Item = &'p [u8]>) -> Result<()> {
+    let written = disk::File::create_new(path).and_then(|file| {
+        // Small parts are gathered, large ones go by the buffer.
+        let mut buffered = BufWriter::with_capacity(GATHERED, file);
+        parts.try_for_each(|part| buffered.write_all(part))?;
+        buffered.into_inner()?.sync()
     });
-    written.map_err(|error| Error::io("write the checkpoint", path, &error))?;
-    Ok(Entry { name: name.to_owned(), bytes, sha256: hexadecimal(digest) })
+    written.map_err(|error| Error::io("write the checkpoint", path, &error))
 }
 
 impl Manifest {
@@ -414,7 +425,7 @@ fn sha256(bytes: &[u8]) -> String {
     hexadecimal(Sha256::new_with_prefix(bytes))
 }
 
-fn hexadecimal(digest: Sha256) -> String {
+pub(crate) fn hexadecimal(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

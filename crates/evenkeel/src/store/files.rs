@@ -1,13 +1,17 @@
 //! How does a file get replaced without ever being seen half-written, and read without trusting it?
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind as IoKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
+use super::disk;
 use crate::{Error, Result};
+
+/// How often a claim is tried before it counts as refused.
+const CLAIMS: usize = 10;
 
 /// Writes `bytes` to `path` so that a reader, or a crash at any moment, finds either the old file or the whole new one.
 ///
@@ -18,6 +22,14 @@ use crate::{Error, Result};
 /// # Errors
 /// When any of this fails, or when `path` is there and is not a regular file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    stream_atomically(path, |file| write_all(file, path, bytes))
+}
+
+/// Like [`write_atomically`], with bytes that come while they are written.
+///
+/// # Errors
+/// As [`write_atomically`], and whatever `write` says.
+pub(super) fn stream_atomically(path: &Path, write: impl FnOnce(&mut disk::File) -> Result<()>) -> Result<()> {
     let target = match fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => {
             return Err(Error::input("cannot replace what is not a regular file")
@@ -27,19 +39,29 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         Ok(_) => fs::canonicalize(path).map_err(|error| Error::io("find the file", path, &error))?,
         Err(_) => path.to_owned(),
     };
-    let temporary = write_temporary(&target, bytes)?;
-    temporary.persist(&target).map_err(|error| Error::io("put the file in place", path, &error.error))?;
+    let temporary = write_temporary(&target, write)?;
+    put_in_place(&temporary, &target, disk::rename)
+        .map_err(|error| Error::io("put the file in place", path, &error))?;
     sync_folder(folder_of(&target))
 }
 
 /// Like [`write_atomically`], but never replaces: `false` when `path` is there already.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool> {
-    let temporary = write_temporary(path, bytes)?;
-    match temporary.persist_noclobber(path) {
-        Ok(_) => sync_folder(folder_of(path)).map(|()| true),
-        Err(error) if error.error.kind() == IoKind::AlreadyExists => Ok(false),
-        Err(error) => Err(Error::io("put the file in place", path, &error.error)),
+    let temporary = write_temporary(path, |file| write_all(file, path, bytes))?;
+    match put_in_place(&temporary, path, disk::rename_to_new) {
+        Ok(()) => sync_folder(folder_of(path)).map(|()| true),
+        Err(error) if error.kind() == IoKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Error::io("put the file in place", path, &error)),
     }
+}
+
+/// Gives a temporary file its name, or removes it.
+fn put_in_place(
+    temporary: &Temporary,
+    target: &Path,
+    rename: fn(&Path, &Path) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    rename(&temporary.path, target).inspect_err(|_| temporary.discard())
 }
 
 /// Writes `value` as indented JSON with [`write_atomically`].
@@ -50,25 +72,55 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_atomically(path, text.as_bytes())
 }
 
-fn write_temporary(target: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
+/// A file that has no name yet that anybody would read.
+struct Temporary {
+    path: PathBuf,
+    /// Open, and so locked, until it has its name: [`sweep`] then knows that somebody still works on it.
+    file: disk::File,
+}
+
+impl Temporary {
+    /// What cannot be removed is swept by the next open; the error to tell is another one.
+    fn discard(&self) {
+        let _ = disk::remove(&self.path);
+    }
+}
+
+fn write_all(file: &mut disk::File, target: &Path, bytes: &[u8]) -> Result<()> {
+    file.write_all(bytes).map_err(|error| Error::io("write the file", target, &error))
+}
+
+fn write_temporary(target: &Path, write: impl FnOnce(&mut disk::File) -> Result<()>) -> Result<Temporary> {
     let folder = folder_of(target);
     let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    fs::create_dir_all(folder).map_err(|error| Error::io("make the folder", folder, &error))?;
+    make_folder(folder)?;
+    let failed = |error: std::io::Error| Error::io("write the file", target, &error);
     let prefix = format!(".{name}.tmp-");
     let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // What a plain `File::create` asks for; the umask of the user narrows it.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut temporary = builder.tempfile_in(folder).map_err(|error| Error::io("write the file", target, &error))?;
-    // Tells `sweep` that somebody still works on it. Not every file system has locks; none is needed to be correct here.
-    let _ = temporary.as_file().try_lock();
-    let written = temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all());
-    written.map_err(|error| Error::io("write the file", target, &error))?;
+    builder.prefix(&prefix).disable_cleanup(true);
+    let made = builder.make_in(folder, disk::File::create_new).map_err(failed)?;
+    let (file, path) = made.into_parts();
+    let mut temporary = Temporary { path: path.to_path_buf(), file };
+    // Not every file system has locks; none is needed to be correct here.
+    let _ = temporary.file.inner().try_lock();
+    let written = write(&mut temporary.file).and_then(|()| temporary.file.sync().map_err(failed));
+    written.inspect_err(|_| temporary.discard())?;
     Ok(temporary)
+}
+
+/// Makes a folder and those it is in, so that they survive a power cut.
+pub(super) fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder_of(folder);
+    make_folder(parent)?;
+    match disk::make_folder(folder) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == IoKind::AlreadyExists && folder.is_dir() => Ok(()),
+        made => made.map_err(|error| Error::io("make the folder", folder, &error)),
+    }?;
+    sync_folder(parent)
 }
 
 /// The folder a path is in; `.` for a bare name.
@@ -80,30 +132,45 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Makes renames and new names in `folder` survive a power cut.
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
-    if cfg!(unix) {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        match synced {
-            // Some network file systems cannot sync a folder, and say so.
-            Err(error) if matches!(error.kind(), IoKind::InvalidInput | IoKind::Unsupported) => {}
-            other => other.map_err(|error| Error::io("sync the folder", folder, &error))?,
-        }
-    }
-    Ok(())
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    disk::sync_folder(folder).map_err(|error| Error::io("sync the folder", folder, &error))
 }
 
 /// Removes temporaries of [`write_atomically`] in `folder` that no living process holds. Best effort: they do no harm.
-pub(super) fn sweep(folder: &Path) {
+pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.starts_with('.'));
-        let stale_name = name
-            .and_then(|name| name.rsplit_once(".tmp-"))
-            .is_some_and(|(_, random)| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-        if stale_name && path.is_file() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-            let _ = fs::remove_file(&path);
+        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary);
+        if ours && path.is_file() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = disk::remove(&path);
         }
     }
+}
+
+/// Whether a name is one that [`write_atomically`] gives to a file in work.
+pub(super) fn is_temporary(name: &str) -> bool {
+    let random = name.strip_prefix('.').and_then(|name| name.rsplit_once(".tmp-")).map(|(_, random)| random);
+    random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Keeps all other processes from claiming a folder, until the handle is dropped or this process ends in whatever way. Where a file
+/// system has no locks, nobody is kept out.
+///
+/// # Errors
+/// `taken`, when another process has claimed it.
+pub(crate) fn claim(dir: &Path, taken: &str) -> Result<Option<File>> {
+    let Ok(handle) = File::open(dir) else { return Ok(None) };
+    // Whoever looks whether it is claimed holds the lock for an instant.
+    for _ in 0..CLAIMS {
+        match handle.try_lock() {
+            Ok(()) => return Ok(Some(handle)),
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    Err(Error::input(taken)
+        .detail("file", dir.display())
+        .hint("wait until it is done or stop it, or take another folder with `--out DIR`"))
 }
 
 /// Opens a file to read, which a folder or a pipe is not.

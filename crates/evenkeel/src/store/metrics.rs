@@ -3,13 +3,15 @@
 //! A record is one line `{"step":400,"epoch":0.8,"values":{"loss":0.31}}` and reaches the file in one write. A record
 //! counts once its line break is there. Numbers that JSON does not know are the strings `"NaN"`, `"inf"` and `"-inf"`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind as IoKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{files, number};
+use super::{disk, files, number};
 use crate::{Error, Result};
 
 /// The longest line that is read or written, in bytes; some ten thousand values.
@@ -41,15 +43,49 @@ impl Record {
         line
     }
 
-    fn from_line(line: &[u8]) -> Option<Record> {
-        let object: Map<String, Value> = serde_json::from_slice(line).ok()?;
-        let values = object.get("values")?.as_object()?;
-        let values = values.iter().map(|(name, value)| Some((name.clone(), number::from_json(value)?)));
-        Some(Record {
-            step: object.get("step")?.as_u64()?,
-            epoch: number::from_json(object.get("epoch")?)?,
-            values: values.collect::<Option<_>>()?,
-        })
+    pub(super) fn from_line(line: &[u8]) -> Option<Record> {
+        let Line { step, epoch, values: Values(values) } = serde_json::from_slice(line).ok()?;
+        Some(Record { step, epoch: epoch.0, values })
+    }
+}
+
+/// A record as its line holds it. No JSON value is built on the way: a run of 300 metrics has a line of ten kilobytes a step.
+#[derive(Deserialize)]
+struct Line {
+    step: u64,
+    epoch: Number,
+    values: Values,
+}
+
+#[derive(Deserialize)]
+struct Number(#[serde(deserialize_with = "number::deserialize")] f64);
+
+struct Values(Vec<(String, f64)>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("names and numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Values, A::Error> {
+                let mut values: Vec<(String, f64)> = Vec::new();
+                while let Some((name, Number(value))) = map.next_entry::<String, Number>()? {
+                    values.push((name, value));
+                }
+                let mut names: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
+                names.sort_unstable();
+                match names.windows(2).find(|pair| pair[0] == pair[1]) {
+                    Some(pair) => Err(de::Error::custom(format!("{} twice", pair[0]))),
+                    None => Ok(Values(values)),
+                }
+            }
+        }
+        deserializer.deserialize_map(Pairs)
     }
 }
 
@@ -66,6 +102,14 @@ impl Metrics {
     /// The steps and numbers of one value, in the order they were written.
     pub fn series(&self, name: &str) -> Vec<(u64, f64)> {
         self.records.iter().filter_map(|record| Some((record.step, record.get(name)?))).collect()
+    }
+
+    /// The step of the first record with a loss or a gradient that is no finite number.
+    pub fn first_not_finite(&self) -> Option<u64> {
+        let losses = ["loss", "train_loss", "test_loss", "gradient_norm"];
+        let broken =
+            |record: &&Record| losses.iter().any(|name| record.get(name).is_some_and(|loss| !loss.is_finite()));
+        self.records.iter().find(broken).map(|record| record.step)
     }
 
     /// The last number written for a value.
@@ -96,22 +140,92 @@ pub(super) fn read(path: &Path) -> Result<Metrics> {
 
 /// Calls `visit` for every line that ends in a line break (`None`: longer than the limit); returns their length in bytes.
 fn each_line(file: File, mut visit: impl FnMut(Option<&[u8]>)) -> std::io::Result<u64> {
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let (mut whole, mut line) = (0, Vec::new());
-    loop {
-        line.clear();
-        let mut length = (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut line)? as u64;
-        let too_long = length == LINE_LIMIT && line.last() != Some(&b'\n');
-        while line.last() != Some(&b'\n') {
-            line.clear();
-            let more = (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut line)? as u64;
+    let mut lines = Lines::new(file);
+    while let Some(line) = lines.advance()? {
+        visit(line);
+    }
+    Ok(lines.whole)
+}
+
+/// The lines of a file of metrics, one by one.
+#[derive(Debug)]
+pub(super) struct Lines {
+    reader: BufReader<File>,
+    line: Vec<u8>,
+    /// Bytes of the lines so far.
+    pub(super) whole: u64,
+}
+
+impl Lines {
+    /// From where the file stands.
+    pub(super) fn new(file: File) -> Lines {
+        Lines { reader: BufReader::with_capacity(1 << 16, file), line: Vec::new(), whole: 0 }
+    }
+
+    /// The next line that ends in a line break, without it; inside, `None` for one that is longer than the limit.
+    pub(super) fn advance(&mut self) -> std::io::Result<Option<Option<&[u8]>>> {
+        self.line.clear();
+        let mut length = (&mut self.reader).take(LINE_LIMIT).read_until(b'\n', &mut self.line)? as u64;
+        let too_long = length == LINE_LIMIT && self.line.last() != Some(&b'\n');
+        while self.line.last() != Some(&b'\n') {
+            self.line.clear();
+            let more = (&mut self.reader).take(LINE_LIMIT).read_until(b'\n', &mut self.line)? as u64;
             if more == 0 {
-                return Ok(whole);
+                return Ok(None);
             }
             length += more;
         }
-        whole += length;
-        visit(if too_long { None } else { line.strip_suffix(b"\n") });
+        self.whole += length;
+        Ok(Some(if too_long { None } else { self.line.strip_suffix(b"\n") }))
+    }
+}
+
+/// The whole records of a run one by one, as many as there were when it was opened: a run that goes on does not make it longer.
+/// Broken lines are passed over.
+#[derive(Debug)]
+pub struct Records {
+    path: PathBuf,
+    lines: Option<Lines>,
+    end: u64,
+}
+
+impl Records {
+    /// Of a file that is not there, none.
+    pub(super) fn open(path: &Path) -> Result<Records> {
+        let failed = |error: std::io::Error| Error::io("read the metrics", path, &error);
+        let (lines, end) = match File::open(path) {
+            Ok(file) => {
+                let end = file.metadata().map_err(failed)?.len();
+                (Some(Lines::new(file)), end)
+            }
+            Err(error) if error.kind() == IoKind::NotFound => (None, 0),
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(Records { path: path.to_owned(), lines, end })
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let lines = self.lines.as_mut()?;
+        while lines.whole < self.end {
+            match lines.advance() {
+                Ok(Some(line)) => {
+                    if let Some(record) = line.and_then(Record::from_line) {
+                        return Some(Ok(record));
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    self.lines = None;
+                    return Some(Err(Error::io("read the metrics", &self.path, &error)));
+                }
+            }
+        }
+        self.lines = None;
+        None
     }
 }
 
@@ -122,7 +236,7 @@ fn each_line(file: File, mut visit: impl FnMut(Option<&[u8]>)) -> std::io::Resul
 #[derive(Debug)]
 pub struct MetricsWriter {
     path: PathBuf,
-    file: File,
+    file: disk::File,
     /// Bytes of whole records; what lies beyond is a torn line.
     whole: u64,
     torn: bool,
@@ -132,11 +246,16 @@ impl MetricsWriter {
     /// Opens or makes the file and cuts off a last line without its line break.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let failed = |error: std::io::Error| Error::io("open the metrics", path, &error);
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
+        if fs::symlink_metadata(path).is_err_and(|error| error.kind() == IoKind::NotFound) {
+            // The name survives a power cut as its content does.
+            disk::File::create_new(path).map_err(failed)?;
+            files::sync_folder(files::folder_of(path))?;
+        }
+        let file = disk::File::append(path).map_err(failed)?;
+        if !file.inner().metadata().map_err(failed)?.is_file() {
             return Err(Error::input("the metrics are not a regular file").detail("file", path.display()));
         }
-        let mut reader = file.try_clone().map_err(failed)?;
+        let mut reader = file.inner().try_clone().map_err(failed)?;
         reader.seek(SeekFrom::Start(0)).map_err(failed)?;
         let whole = each_line(reader, |_| {}).map_err(failed)?;
         file.set_len(whole).map_err(failed)?;
@@ -171,7 +290,7 @@ impl MetricsWriter {
     /// # Errors
     /// When the disk reports a failure.
     pub fn sync(&mut self) -> Result<()> {
-        self.file.sync_data().map_err(|error| Error::io("write the metrics", &self.path, &error))
+        self.file.sync().map_err(|error| Error::io("write the metrics", &self.path, &error))
     }
 
     /// Drops all records beyond `step`, and lines that are no record, and returns how many lines were dropped.

@@ -7,6 +7,7 @@
 //!   summary.json              the last numbers of the run, once it has ended
 //!   checkpoints/000400/       parameters, buffers and optimizer (safetensors), state.json, manifest.json
 //!   measurements/NAME.json    one file a measurement
+//!   identity.json             an id that stays with the folder, and the run's tags
 //!   report.html
 //! ```
 //!
@@ -15,14 +16,28 @@
 //! one file that grows in place; a line cut short by a crash is ignored by readers and removed by the next writer.
 //! Nothing that is read here can execute code, and no content of a file makes a reader panic.
 //!
-//! Where to start reading: [`Run`], then [`checkpoint`], then [`metrics`].
+//! `evenkeel.db` beside the runs is an [`index`] of them: it holds nothing that is not in their folders.
+//!
+//! Where to start reading: [`Run`], then [`checkpoint`], then [`metrics`], then [`index`].
 
 pub mod checkpoint;
+mod disk;
+pub mod export;
+#[cfg(all(test, unix))]
+mod faults;
+#[cfg(all(test, unix))]
+mod faults_tests;
 pub mod files;
+pub mod identity;
+pub mod index;
+pub mod layer_metrics;
 pub mod layers;
+pub mod learning;
 pub mod measurement;
 pub mod metrics;
 pub(crate) mod number;
+mod removal;
+pub mod settings;
 pub mod tensors;
 
 use std::fs::{self, File, TryLockError};
@@ -33,9 +48,12 @@ use serde_json::{Map, Value};
 
 pub use self::checkpoint::{Checkpoint, Latest};
 pub use self::files::write_atomically;
+pub use self::identity::Identity;
+pub use self::index::Index;
 pub use self::layers::{LayerColumn, LayerMeasurement};
+pub use self::learning::LearnerMeasurement;
 pub use self::measurement::{Content, Eigenvalue, HessianMeasurement, Measurement};
-pub use self::metrics::{Metrics, MetricsWriter, Record};
+pub use self::metrics::{Metrics, MetricsWriter, Record, Records};
 pub use self::tensors::{ElementType, NamedTensor, TensorFile, read_safetensors, write_safetensors};
 use crate::{Error, Result};
 
@@ -62,7 +80,7 @@ impl Run {
             Err(error) => return Err(Error::io("look at the folder of the run", dir, &error)),
         };
         if made {
-            fs::create_dir_all(dir).map_err(|error| Error::io("make the folder of the run", dir, &error))?;
+            files::make_folder(dir)?;
         } else {
             refuse_occupied(dir)?;
         }
@@ -73,7 +91,7 @@ impl Run {
             Err(error) => {
                 if made {
                     // Only ever removes an empty folder; the error to tell is the one above.
-                    let _ = fs::remove_dir(dir);
+                    let _ = disk::remove_empty(dir);
                 }
                 Err(error)
             }
@@ -126,14 +144,26 @@ impl Run {
     /// # Errors
     /// When another process has claimed it.
     pub fn claim(&self) -> Result<Option<File>> {
-        let Ok(handle) = File::open(&self.dir) else { return Ok(None) };
-        match handle.try_lock() {
-            Ok(()) => Ok(Some(handle)),
-            Err(TryLockError::Error(_)) => Ok(None),
-            Err(TryLockError::WouldBlock) => Err(Error::input("another process is training this run")
-                .detail("file", self.dir.display())
-                .hint("wait until it is done or stop it, or train another run with `--out DIR`")),
+        files::claim(&self.dir, "another process is training this run")
+    }
+
+    /// Takes the run back: all that it holds, and its folder when nothing else is left in it and `with_folder` is set.
+    ///
+    /// Best effort: what cannot be removed stays.
+    pub fn discard(self, with_folder: bool) {
+        let files = [self.metrics_path(), self.identity_path(), self.config_path()];
+        let held = files.into_iter().chain([self.checkpoints_dir(), self.measurements_dir()]);
+        for path in held {
+            let _ = disk::remove(&path);
         }
+        if with_folder {
+            let _ = disk::remove_empty(&self.dir);
+        }
+    }
+
+    /// Whether somebody claims the run at this moment.
+    pub fn is_claimed(&self) -> bool {
+        File::open(&self.dir).is_ok_and(|handle| matches!(handle.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// The folder of the run.
@@ -188,6 +218,14 @@ impl Run {
         metrics::read(&self.metrics_path())
     }
 
+    /// The same one by one, for whoever needs each record once.
+    ///
+    /// # Errors
+    /// When the file cannot be opened; reading on may fail as well.
+    pub fn records(&self) -> Result<Records> {
+        Records::open(&self.metrics_path())
+    }
+
     /// Opens `metrics` to append to it; a last line cut short by a crash is removed first.
     ///
     /// # Errors
@@ -233,7 +271,7 @@ impl Run {
 /// When `name` is no plain file name or the folder cannot be made.
 pub fn fresh_run_dir(base: &Path, name: &str) -> Result<PathBuf> {
     files::check_name("name of the run", name)?;
-    fs::create_dir_all(base).map_err(|error| Error::io("make the folder of the runs", base, &error))?;
+    files::make_folder(base)?;
     let entries = fs::read_dir(base).map_err(|error| Error::io("list the folder of the runs", base, &error))?;
     let taken = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -243,8 +281,8 @@ pub fn fresh_run_dir(base: &Path, name: &str) -> Result<PathBuf> {
     let mut number = taken.saturating_add(1);
     loop {
         let dir = base.join(format!("{name}-{number:03}"));
-        match fs::create_dir(&dir) {
-            Ok(()) => return Ok(dir),
+        match disk::make_folder(&dir) {
+            Ok(()) => return files::sync_folder(base).map(|()| dir),
             Err(error) if error.kind() == IoKind::AlreadyExists && number < u64::MAX => number += 1,
             Err(error) => return Err(Error::io("make the folder of the run", &dir, &error)),
         }
@@ -262,17 +300,17 @@ fn refuse_occupied(dir: &Path) -> Result<()> {
     if dir.join("run.toml").exists() {
         return Err(holds_a_run(dir));
     }
-    let mut entries = fs::read_dir(dir).map_err(|error| Error::io("list the folder of the run", dir, &error))?;
-    match entries.next() {
+    let entries = fs::read_dir(dir).map_err(|error| Error::io("list the folder of the run", dir, &error))?;
+    let names = entries.map(|entry| entry.map_or_else(|_| "other files".into(), |entry| entry.file_name()));
+    // A process that was killed before its run was one may have left this.
+    let is_begun = |name: &str| name.starts_with(".run.toml.") && files::is_temporary(name);
+    match names.into_iter().find(|name| !name.to_str().is_some_and(is_begun)) {
         None => Ok(()),
-        Some(entry) => {
-            let found = entry.map_or_else(|_| "other files".into(), |entry| entry.file_name());
-            Err(Error::input("the folder for the run is not empty, and what it holds is no run")
-                .detail("file", dir.display())
-                .detail("expected", "a new or an empty folder")
-                .detail("got", found.to_string_lossy())
-                .hint("choose another folder with `--out DIR`"))
-        }
+        Some(found) => Err(Error::input("the folder for the run is not empty, and what it holds is no run")
+            .detail("file", dir.display())
+            .detail("expected", "a new or an empty folder")
+            .detail("got", found.to_string_lossy())
+            .hint("choose another folder with `--out DIR`")),
     }
 }
 

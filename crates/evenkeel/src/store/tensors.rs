@@ -166,29 +166,35 @@ pub(super) fn header(tensors: &[NamedTensor<'_>], metadata: &BTreeMap<String, St
     Ok([&length.to_le_bytes()[..], &text].concat())
 }
 
-/// Reads a file of `length` bytes, tensor after tensor.
-pub(super) fn read(input: &mut dyn Read, length: u64) -> Result<TensorFile> {
-    let broken = |why: &dyn Display| {
-        Error::input("this is not a whole safetensors file")
-            .detail("got", why)
-            .hint("copy the file again from its source")
-    };
-    let mut take = |bytes: usize| {
-        let mut taken = Vec::with_capacity(bytes);
-        let read = (&mut *input).take(bytes as u64).read_to_end(&mut taken).map_err(|error| broken(&error))?;
-        if read == bytes { Ok(taken) } else { Err(broken(&"fewer bytes than its header tells of")) }
-    };
-    let beginning = take(LENGTH)?;
+fn broken(why: &dyn Display) -> Error {
+    Error::input("this is not a whole safetensors file").detail("got", why).hint("copy the file again from its source")
+}
+
+fn take(input: &mut dyn Read, bytes: usize) -> Result<Vec<u8>> {
+    let mut taken = Vec::with_capacity(bytes);
+    let read = input.take(bytes as u64).read_to_end(&mut taken).map_err(|error| broken(&error))?;
+    if read == bytes { Ok(taken) } else { Err(broken(&"fewer bytes than its header tells of")) }
+}
+
+/// Reads the header of a file of `length` bytes: what tensors there are, and the byte after the header. Their sizes fit into the file.
+pub(crate) fn read_header(input: &mut dyn Read, length: u64) -> Result<(Metadata, u64)> {
+    let beginning = take(input, LENGTH)?;
     let header = beginning.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     if header > LONGEST_HEADER || header.saturating_add(LENGTH as u64) > length {
         return Err(broken(&format!("a header of {header} bytes in a file of {length}")));
     }
-    let header = take(header as usize)?;
+    let header = take(input, header as usize)?;
     let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| broken(&error))?;
-    let told = metadata.data_len() as u64;
-    if told.checked_add((LENGTH + header.len()) as u64) != Some(length) {
+    let (told, start) = (metadata.data_len() as u64, (LENGTH + header.len()) as u64);
+    if told.checked_add(start) != Some(length) {
         return Err(broken(&format!("a header that tells of {told} bytes of elements in a file of {length}")));
     }
+    Ok((metadata, start))
+}
+
+/// Reads a file of `length` bytes, tensor after tensor.
+pub(super) fn read(input: &mut dyn Read, length: u64) -> Result<TensorFile> {
+    let (metadata, _) = read_header(input, length)?;
     let mut tensors = Vec::new();
     for name in metadata.offset_keys() {
         let Some(info) = metadata.info(&name) else { continue };
@@ -198,7 +204,7 @@ pub(super) fn read(input: &mut dyn Read, length: u64) -> Result<TensorFile> {
                 .detail("expected", "F32, F64 or I32")
                 .detail("got", info.dtype)
         })?;
-        let bytes = take(info.data_offsets.1 - info.data_offsets.0)?;
+        let bytes = take(input, info.data_offsets.1 - info.data_offsets.0)?;
         tensors.push(NamedTensor { name, dtype, shape: info.shape.clone(), bytes: bytes.into() });
     }
     tensors.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,18 +1,22 @@
 //! What training will take, known before the first step.
 
 use super::evaluate::Evaluator;
+use super::learning;
 use super::memory;
 use super::step::{Trainer, TrainerOptions};
 use super::supply::batches_ahead;
 use crate::augment::transforms;
-use crate::config::Size;
+use crate::config::{LearnerKind, Size};
 use crate::experiment::Experiment;
 use crate::network::Network;
+use crate::norm::Invariance;
+use crate::optim::{Learner, rescaled_weights};
 use crate::runner::MemoryLimit;
 use crate::work::Work;
 use crate::{Error, ErrorKind, Result};
 use evenkeel_cpu::return_freed_memory;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Evaluation may take this part of a memory limit: it is fast in small batches, too.
 const EVALUATION_SHARE: usize = 8;
@@ -60,8 +64,31 @@ pub struct TrainingPlan {
     pub transforms: Vec<String>,
     /// Steps of the run.
     pub steps: u64,
-    /// The learning rate over the run: at the first step, at the last, and evenly between.
+    /// The weights that are rescaled, and whether each unit's or a layer's together.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rescaled: BTreeMap<String, Invariance>,
+    /// The learning rate over the run: at the first step, at the last, and evenly between. With a learner, the most it can be.
     pub learning_rates: Vec<Rate>,
+    /// What a learner of rate and momentum will do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learner: Option<PlannedLearner>,
+}
+
+/// When a learner looks at the curvature, and at how much.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlannedLearner {
+    /// Which rule.
+    pub kind: LearnerKind,
+    /// The step before the first look; none where the run is over before.
+    pub first: Option<u64>,
+    /// How often it looks.
+    pub looks: u64,
+    /// Samples of each look.
+    pub samples: usize,
+    /// Hessian products of each look.
+    pub products: usize,
+    /// No learned rate is above this.
+    pub max_rate: f64,
 }
 
 /// The learning rate of a step.
@@ -82,7 +109,8 @@ impl TrainingPlan {
     pub fn new(experiment: &Experiment) -> Result<TrainingPlan> {
         check_batch(experiment)?;
         let (trainer, evaluator) = compile(experiment)?;
-        Ok(Self::of(experiment, &trainer, &evaluator))
+        let rescaled = rescaled_weights(&experiment.config, &experiment.network)?;
+        Ok(TrainingPlan { rescaled, ..Self::of(experiment, &trainer, &evaluator) })
     }
 
     pub(super) fn of(experiment: &Experiment, trainer: &Trainer<'_>, evaluator: &Evaluator<'_>) -> TrainingPlan {
@@ -92,13 +120,14 @@ impl TrainingPlan {
         let buffer_bytes = network.buffer_bytes();
         let optimizer_bytes = trainer.optimizer_bytes();
         let data_bytes = dataset.train.bytes() + dataset.test.bytes();
-        let batch_bytes =
-            experiment.config.batch_size.max(evaluator.batch()) * sample_bytes(experiment) + waiting_bytes(experiment);
+        let training_batch = experiment.config.batch_size * training_sample_bytes(experiment);
+        let evaluation_batch = evaluator.batch() * sample_bytes(experiment);
+        let batch_bytes = training_batch.max(evaluation_batch) + waiting_bytes(experiment);
         let (activation_bytes, evaluation_bytes) = (trainer.arena_bytes(), evaluator.arena_bytes());
         let checkpoint_bytes = checkpoint_bytes(network);
         let state_bytes = parameter_bytes + buffer_bytes + optimizer_bytes;
         let steps: Vec<Work> = trainer.steps();
-        let all = experiment.steps_per_epoch().saturating_mul(experiment.config.epochs as u64);
+        let all = experiment.steps();
         TrainingPlan {
             parameters,
             parameter_bytes,
@@ -118,7 +147,9 @@ impl TrainingPlan {
             most_flops: dearest(&steps, |step| step.flops),
             transforms: transforms(&experiment.config),
             steps: all,
+            rescaled: BTreeMap::new(),
             learning_rates: rates(experiment, all),
+            learner: learner(experiment, all),
         }
     }
 
@@ -193,24 +224,58 @@ fn within_limit(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)>
 fn sample_bytes(experiment: &Experiment) -> usize {
     let (network, values) = (&experiment.network, experiment.dataset.train.image_len());
     let input = network.input_dtype();
-    let labels = match network.classes() {
-        Some(classes) if experiment.config.augment.mixup > 0.0 => classes * network.dtype().bytes(),
-        _ => network.labels().0.elements().min(values) * size_of::<i32>(),
-    };
-    values * input.bytes() + labels
+    let labels = network.labels().0.elements().min(values);
+    values * input.bytes() + labels * size_of::<i32>()
+}
+
+/// The same in training, where labels may be shares of classes.
+fn training_sample_bytes(experiment: &Experiment) -> usize {
+    let network = &experiment.network;
+    match network.classes() {
+        Some(classes) if experiment.config.augment.mixup > 0.0 => {
+            sample_bytes(experiment) - size_of::<i32>() + classes * network.dtype().bytes()
+        }
+        _ => sample_bytes(experiment),
+    }
 }
 
 /// Batches that are made while another one is in the step.
 fn waiting_bytes(experiment: &Experiment) -> usize {
-    batches_ahead(experiment) * experiment.config.batch_size * sample_bytes(experiment)
+    batches_ahead(experiment) * experiment.config.batch_size * training_sample_bytes(experiment)
 }
 
-/// Up to [`RATES`] rates of a run of `steps`.
+/// What the learner will do in a run of `steps`.
+fn learner(experiment: &Experiment, steps: u64) -> Option<PlannedLearner> {
+    let config = &experiment.config;
+    let Learner { kind, max_rate, .. } = Learner::of_config(&config.learner)?;
+    let length = experiment.steps_per_epoch().max(1);
+    let due = (0..config.epochs as u64).map(|epoch| epoch.saturating_mul(length));
+    let due = due.filter(|step| *step < steps && learning::is_due(config, length, *step));
+    let products = config.learner.steps.min(experiment.network.parameter_count());
+    Some(PlannedLearner {
+        kind,
+        first: due.clone().next(),
+        looks: due.count() as u64,
+        samples: learning::looked_at(experiment),
+        products,
+        max_rate,
+    })
+}
+
+/// Up to [`RATES`] rates of a run of `steps`; with a learner, the largest.
 fn rates(experiment: &Experiment, steps: u64) -> Vec<Rate> {
+    let config = &experiment.config;
     let schedule = experiment.schedule();
+    let most = |step| match Learner::of_config(&config.learner) {
+        None => config.learning_rate(),
+        Some(_) if step < (config.learner.from_epoch as u64).saturating_mul(experiment.steps_per_epoch()) => {
+            config.learning_rate()
+        }
+        Some(learner) => learner.max_rate,
+    };
     let count = steps.min(RATES);
     let at = |place: u64| (u128::from(place) * u128::from(steps - 1) / u128::from(count - 1).max(1)) as u64;
-    (0..count).map(at).map(|step| Rate { step, rate: schedule.rate(step) }).collect()
+    (0..count).map(at).map(|step| Rate { step, rate: most(step) * schedule.factor(step) }).collect()
 }
 
 /// The largest tensor, which is there as bytes and as numbers when it is read.

@@ -1,11 +1,12 @@
 //! A training step as one program: objective, gradient, update and running statistics.
 
+use super::layer_statistics::{self, Seen};
 use super::step::TrainerOptions;
 use crate::Result;
 use crate::config::NormMode;
 use crate::network::{Network, Tracing};
 use crate::nn::ParameterInfo;
-use crate::optim::{ITERATE, Update};
+use crate::optim::{ITERATE, Optimizer, Update};
 use crate::runner::{Build, Runner};
 use evenkeel_graph::{DType, Graph, Var};
 use std::cell::OnceCell;
@@ -18,6 +19,8 @@ pub(super) const SCALARS: usize = 4;
 pub(super) enum Purpose {
     /// To take steps.
     Train,
+    /// To take steps and look at each weight.
+    Look,
     /// To look at the forward and backward pass, value by value.
     Inspect,
 }
@@ -33,8 +36,9 @@ pub(super) fn program(
     let graph = Graph::new();
     let (at, ascended) = (OnceCell::new(), OnceCell::new());
     let (rule, dtype) = (&*how.optimizer, network.dtype());
-    let given =
-        |kind: &str, info: &ParameterInfo| graph.shared_input(format!("{kind}/{}", info.path), &info.shape, dtype);
+    let given = |kind: &str, info: &ParameterInfo| {
+        graph.shared_input(format!("{kind}/{}", info.path), rule.slot_shape(kind, &info.shape), dtype)
+    };
     let iterates = rule.iterates().then(|| {
         let iterates = || network.parameters().iter().map(|info| given(ITERATE, info)).collect::<Vec<Var<'_>>>();
         &at.get_or_init(iterates)[..]
@@ -56,6 +60,7 @@ pub(super) fn program(
     // What is told, what the rule is shown, and what has to be finite for an update.
     let norm = gradient_norm(&graph, &gradient, dtype);
     let (mut told, mut shown, mut sound) = (norm, norm, objective + norm);
+    let mut told_gradient = gradient.clone();
     if let Some(sharpness) = how.sharpness_aware {
         let values: &Vec<Var<'_>> = ascended.get_or_init(|| {
             let _scope = graph.scope("sharpness_aware");
@@ -73,13 +78,14 @@ pub(super) fn program(
     }
     let mut sums = Vec::new();
     let mut update = None;
-    if parts > 1 && purpose == Purpose::Train {
+    if parts > 1 && purpose != Purpose::Inspect {
         let _scope = graph.scope("micro_batch");
         let before = network.parameters().iter().map(|info| given("sum", info));
         sums = before.zip(&gradient).map(|(sum, &gradient)| sum + gradient * (1.0 / parts as f64)).collect();
         gradient = sums.clone();
         shown = gradient_norm(&graph, &gradient, dtype);
         (told, sound) = (shown, sound + shown);
+        told_gradient = gradient.clone();
     }
     let scalars = [("loss", loss), ("objective", objective), ("hits", traced.hits.sum_all()), ("gradient_norm", told)];
     let mut outputs: Vec<(String, Var<'_>)> = scalars.map(|(name, var)| (name.to_string(), var)).into();
@@ -102,14 +108,22 @@ pub(super) fn program(
     // Parameters, then what the optimiser keeps, then buffers, then sums of gradients: each is overwritten by what it becomes.
     let mut parameters = Vec::new();
     let mut kept = Vec::new();
-    for ((info, &gradient), &variable) in network.parameters().iter().zip(&gradient).zip(&variables) {
-        let slots = rule.slots(&info.path);
-        let state: Vec<Var<'_>> = slots.iter().map(|slot| given(slot, info)).collect();
+    let updates = network.parameters().iter().zip(&gradient).zip(&variables).map(|((info, &gradient), &variable)| {
+        let state: Vec<Var<'_>> = rule.slots(&info.path).iter().map(|slot| given(slot, info)).collect();
         let parameter = if iterates.is_some() { given("param", info) } else { variable };
         let _scope = graph.scope("update");
         let gradient = shortened.map_or(gradient, |factor| gradient * factor);
-        let at = Update { path: &info.path, parameter, gradient, state: state.clone(), rate, numbers: numbers.clone() };
-        let (new, moved) = rule.update(&at);
+        Update { path: &info.path, parameter, gradient, state, rate, numbers: numbers.clone(), totals: vec![] }
+    });
+    let updates: Vec<Update<'_, '_>> = updates.collect();
+    let totals = totals(&graph, rule, &updates);
+    let mut moved_to = Vec::new();
+    for ((info, at), &variable) in network.parameters().iter().zip(updates).zip(&variables) {
+        let _scope = graph.scope("update");
+        let (slots, state, parameter) = (rule.slots(&info.path), at.state.clone(), at.parameter);
+        let (new, moved) = rule.update(&Update { totals: totals.clone(), ..at });
+        let iterate = if iterates.is_some() { moved.first().copied().unwrap_or(new) } else { new };
+        moved_to.push(moves.select(iterate, variable));
         parameters.push((format!("param/{}", info.path), moves.select(new, parameter)));
         let slots = slots.into_iter().zip(moved).zip(state);
         kept.extend(slots.map(|((slot, new), old)| (format!("{slot}/{}", info.path), moves.select(new, old))));
@@ -124,7 +138,23 @@ pub(super) fn program(
     let updated: Vec<_> = parameters.into_iter().chain(kept).chain(buffers).chain(sums).collect();
     let donations: Vec<_> = updated.iter().map(|(name, _)| (name.clone(), name.clone())).collect();
     outputs.extend(updated);
+    if purpose == Purpose::Look {
+        for place in layer_statistics::weights(network) {
+            let (old, new, gradient) = (variables[place], moved_to[place], told_gradient[place]);
+            let path = &network.parameters()[place].path;
+            outputs.extend(layer_statistics::trace(path, Seen { old, new, gradient, moves }));
+        }
+    }
     Runner::new(&graph, &outputs, &Build { donations, memory_limit: how.memory_limit, ..Build::default() })
+}
+
+/// What a rule adds up over all parameters.
+fn totals<'g>(graph: &'g Graph, rule: &dyn Optimizer, updates: &[Update<'g, '_>]) -> Vec<Var<'g>> {
+    let _scope = graph.scope("update");
+    let parts = updates.iter().map(|at| rule.parts(at)).filter(|parts| !parts.is_empty());
+    let added =
+        |sums: Vec<Var<'g>>, parts: Vec<Var<'g>>| sums.into_iter().zip(parts).map(|(sum, part)| sum + part).collect();
+    parts.reduce(added).unwrap_or_default()
 }
 
 /// True where a number is: infinity times zero is NaN, and nothing equals NaN.

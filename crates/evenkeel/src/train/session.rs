@@ -1,11 +1,16 @@
 //! The loop: steps, evaluations, checkpoints, measurements, interruption and resume.
 
+use super::best::{Best, best_checkpoint};
 use super::evaluate::{Evaluation, Evaluator};
+use super::event::{Event, Observer};
 use super::fresh::Fresh;
+use super::learning::{self, Learning};
+use super::look::Look;
 use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use super::supply::{Supply, batches_ahead};
+use super::way_back::{shell_word, smaller_rate};
 use crate::ahead::Ahead;
 use crate::batch::Batch;
 use crate::config::{Config, InitMethod, NormMode};
@@ -15,9 +20,10 @@ use crate::init::{InitMeasurement, Prepared};
 use crate::network::{Noise, State};
 use crate::nn::Targets;
 use crate::norm::recalibrate;
-use crate::optim::Schedule;
+use crate::optim::{Pace, Schedule};
 use crate::report::write_report;
-use crate::store::{Checkpoint, Content, HessianMeasurement, MetricsWriter, Record, Run};
+use crate::store::index::Follow;
+use crate::store::{Checkpoint, Content, MetricsWriter, Record, Run, layer_metrics};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -28,74 +34,6 @@ use std::time::Instant;
 
 /// Batches at most that running statistics are taken anew from: their mean is then as good as it needs to be.
 const RECALIBRATION_BATCHES: u64 = 100;
-
-/// What training tells whoever watches.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The drawn weights are adapted, before anything is written.
-    Preparing {
-        /// Iterations done.
-        done: usize,
-        /// Iterations in all.
-        of: usize,
-    },
-    /// What was made of them.
-    Prepared(InitMeasurement),
-    /// Training starts, or goes on after `step` steps.
-    Started {
-        /// The run's folder.
-        run: PathBuf,
-        /// Steps done before.
-        step: u64,
-        /// Steps in all.
-        steps: u64,
-        /// Numbers that are learned.
-        parameters: usize,
-    },
-    /// A step was taken.
-    Step {
-        /// Steps done.
-        step: u64,
-        /// What it found.
-        result: StepResult,
-    },
-    /// An epoch is over.
-    Epoch {
-        /// Epochs done.
-        epoch: u64,
-        /// Mean over the epoch's steps.
-        train: Evaluation,
-        /// Over the test samples, with running statistics.
-        test: Evaluation,
-    },
-    /// The Hessian's top was measured.
-    Measured(HessianMeasurement),
-    /// A measurement met a number that is not finite; training goes on.
-    NotMeasured {
-        /// Steps done.
-        step: u64,
-        /// Why.
-        why: Error,
-    },
-    /// A checkpoint is damaged; training goes on from an older one.
-    PassedOver(Error),
-}
-
-/// Watches training, and may stop it.
-pub trait Observer {
-    /// Is told what happens.
-    fn event(&mut self, event: &Event);
-
-    /// Whether to stop: the state is saved and training can go on later.
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
-
-/// An observer that neither looks nor stops.
-impl Observer for () {
-    fn event(&mut self, _: &Event) {}
-}
 
 /// What a finished run came to.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -116,6 +54,8 @@ pub struct Outcome {
     pub test_accuracy: f64,
     /// The largest eigenvalue of the Hessian at the end; `None` when it was not measured.
     pub lambda_max: Option<f64>,
+    /// The checkpoint of the best epoch, which is kept; `None` where none is known by anything.
+    pub best: Option<Best>,
     /// Numbers that were learned.
     pub parameters: usize,
     /// The report.
@@ -130,15 +70,20 @@ pub struct Outcome {
 /// * [`ErrorKind::Interrupted`]: the observer stopped it; the state was saved
 pub fn train(experiment: &Experiment, dir: &Path, resume: bool, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut session = Session::open(experiment, dir, resume, observer)?;
-    session.run(observer).map_err(|error| session.leave(error))
+    let result = session.run(observer).map_err(|error| session.leave(error));
+    let mut index = session.end();
+    if let Some(error) = index.now() {
+        observer.event(&Event::NotIndexed(error));
+    }
+    result
 }
 
 /// The newest whole checkpoint; none in a run that was stopped before its first one.
 fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpoint<'static>)>> {
     let latest = run.load_latest()?;
-    if latest.found.is_some() {
-        latest.broken.into_iter().for_each(|broken| observer.event(&Event::PassedOver(broken)));
-        return Ok(latest.found);
+    if let Some((instead, checkpoint)) = latest.found {
+        latest.broken.into_iter().for_each(|broken| observer.event(&Event::PassedOver { broken, instead }));
+        return Ok(Some((instead, checkpoint)));
     }
     // Starting over would throw away what the run holds.
     match latest.broken.into_iter().next() {
@@ -158,19 +103,24 @@ struct Session<'e> {
     run: Run,
     metrics: MetricsWriter,
     trainer: Trainer<'e>,
+    look: Look<'e>,
     evaluator: Evaluator<'e>,
     schedule: Schedule,
+    learning: Option<Learning<'e>>,
     progress: Progress,
     steps_per_epoch: u64,
     steps: u64,
     /// Seconds are counted from here.
     started: Instant,
     test: Evaluation,
+    best: Option<Best>,
     lambda_max: Option<f64>,
     /// What was made of the drawn weights, until it is written down.
     prepared: Option<InitMeasurement>,
     /// Set while nothing is in the run that is worth keeping.
     fresh: Option<Fresh>,
+    /// Shows the run in the list of all.
+    index: Follow,
     /// Nobody else trains this run meanwhile.
     _claim: Option<File>,
 }
@@ -204,6 +154,7 @@ impl<'e> Session<'e> {
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut prepared = if resume { None } else { prepare(experiment, observer)? };
         let mut progress = Progress::default();
+        let mut best = None;
         let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
         let claim = run.claim()?;
@@ -226,28 +177,39 @@ impl<'e> Session<'e> {
                 prepared = prepare(experiment, observer)?;
             }
             metrics.truncate_after(progress.step)?;
+            best = best_checkpoint(&run, &run.metrics()?, config.checkpoint.best)?;
+            // A process that was killed may have saved and not cleared up.
+            run.keep_checkpoints(config.checkpoint.keep, best.map(|best| best.step))?;
             crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
         }
         let prepared =
             prepared.map(|Prepared { state, measurement }| trainer.set_state(state, None).map(|()| measurement));
         let prepared = prepared.transpose().inspect_err(|_| fresh.take().into_iter().for_each(Fresh::discard))?;
         trainer.set_noise(Noise { seed: config.seed, step: progress.step });
+        let learning = Learning::of(experiment, steps_per_epoch);
+        if learning.is_none() {
+            progress.learned = None;
+        }
         let nothing = Evaluation { loss: f64::NAN, accuracy: f64::NAN };
         Ok(Session {
             experiment,
-            run,
             metrics,
             trainer,
+            look: Look::new(experiment),
             evaluator,
             schedule,
+            learning,
             progress,
             steps_per_epoch,
             steps,
             started: Instant::now(),
             test: nothing,
+            best,
             lambda_max: None,
             prepared,
             fresh,
+            index: Follow::new(&run),
+            run,
             _claim: claim,
         })
     }
@@ -300,6 +262,9 @@ impl<'e> Session<'e> {
             self.measure(observer)?;
         }
         self.fresh = None;
+        if let Some(error) = self.index.now() {
+            observer.event(&Event::NotIndexed(error));
+        }
         let supply = Supply::of(self.experiment)?;
         thread::scope(|scope| {
             let mut supply = supply;
@@ -316,9 +281,10 @@ impl<'e> Session<'e> {
             if observer.interrupted() {
                 return Err(self.interrupt()?);
             }
+            self.learn(observer)?;
             let batch = next()?;
-            let rate = self.schedule.rate(self.progress.step);
-            let result = self.trainer.step(&batch, rate)?;
+            let pace = self.pace(self.progress.step);
+            let (result, layers) = self.look.step(&mut self.trainer, self.progress.step, &batch, pace, observer)?;
             if !result.is_finite() {
                 return Err(self.diverged(&batch, result)?);
             }
@@ -328,25 +294,69 @@ impl<'e> Session<'e> {
             let mut values = self.named([
                 ("loss", result.loss),
                 ("accuracy", result.accuracy),
-                ("learning_rate", rate),
+                ("learning_rate", pace.rate),
                 ("gradient_norm", result.gradient_norm),
                 ("seconds", self.seconds()),
             ]);
+            if self.learning.is_some() {
+                let momentum = pace.momentum.unwrap_or(self.config().optimizer.momentum);
+                values.push(("momentum".into(), momentum));
+            }
             let ends_epoch = self.progress.step.is_multiple_of(self.steps_per_epoch);
+            let mut is_best = false;
             if ends_epoch {
                 values.extend(self.end_epoch(observer)?);
+                is_best = self.judge(&values);
             }
             self.record(self.progress.step, values)?;
+            for layers in layers.chunks(layer_metrics::IN_A_RECORD) {
+                self.record(self.progress.step, layers.to_vec())?;
+            }
             let last = self.progress.step == self.steps;
             if self.is_measured_at(self.progress.step) {
                 self.measure(observer)?;
             }
-            let epochs = self.progress.step / self.steps_per_epoch;
-            if ends_epoch && (last || epochs.is_multiple_of(self.config().checkpoint.every_epochs as u64)) {
+            if last || is_best || self.is_saved_at(self.progress.step) {
                 self.save()?;
+                if let Some(error) = self.index.now_and_then() {
+                    observer.event(&Event::NotIndexed(error));
+                }
             }
         }
         Ok(())
+    }
+
+    /// The pace of the step after `step` steps.
+    fn pace(&self, step: u64) -> Pace {
+        learning::pace(self.config(), &self.schedule, self.progress.learned, step)
+    }
+
+    /// Looks at the curvature for rate and momentum, where that is due.
+    fn learn(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let step = self.progress.step;
+        let Some(learning) = self.learning.as_ref().filter(|learning| learning.is_due(step)) else { return Ok(()) };
+        self.trainer.release();
+        self.evaluator.release();
+        let stop = || observer.interrupted();
+        match learning.look(self.trainer.walker(), step, self.progress.learned, &stop) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => Err(self.interrupt()?),
+            Err(error) if matches!(error.kind(), ErrorKind::Numerical | ErrorKind::Memory) => {
+                observer.event(&Event::NotLearned { step, why: error });
+                Ok(())
+            }
+            found => {
+                let (pace, measurement) = found?;
+                self.run.write_learned(&measurement)?;
+                self.progress.learned = pace;
+                observer.event(&Event::Learned(measurement));
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the run free for others.
+    fn end(self) -> Follow {
+        self.index
     }
 
     /// Whether a measurement is due on the way; the one at the end is [`Session::finish`]'s.
@@ -354,6 +364,21 @@ impl<'e> Session<'e> {
         let measure = &self.config().measure;
         let every = measure.every.unwrap_or(0) as u64;
         every > 0 && step.is_multiple_of(every) && !(step == self.steps && measure.start_and_end)
+    }
+
+    /// Whether a checkpoint is due, whatever the epoch was like.
+    fn is_saved_at(&self, step: u64) -> bool {
+        let checkpoint = &self.config().checkpoint;
+        let steps = self.steps_per_epoch.saturating_mul(checkpoint.every_epochs as u64);
+        step.is_multiple_of(steps) || checkpoint.every_steps.is_some_and(|every| step.is_multiple_of(every as u64))
+    }
+
+    /// Whether the epoch that these values tell of is the best so far.
+    fn judge(&mut self, values: &[(String, f64)]) -> bool {
+        let (by, step) = (self.config().checkpoint.best, self.progress.step);
+        let value = values.iter().find(|(name, _)| Some(&name[..]) == by.metric()).map(|(_, value)| *value);
+        self.best = Best::or_better(self.best, by, step, value);
+        self.best.is_some_and(|best| best.step == step)
     }
 
     fn has_measurement(&self) -> Result<bool> {
@@ -415,8 +440,8 @@ impl<'e> Session<'e> {
     }
 
     fn measure(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let rate = self.schedule.rate(self.progress.step.min(self.steps.saturating_sub(1)));
-        let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), rate);
+        let pace = self.pace(self.progress.step.min(self.steps.saturating_sub(1)));
+        let probe = HessianProbe::from_config(self.config(), self.experiment.measured_samples(), pace);
         let stop = || observer.interrupted();
         // Measurements take memory of their own.
         self.trainer.release();
@@ -428,7 +453,7 @@ impl<'e> Session<'e> {
             // Where the loss overflows there is no curvature to tell, but training may go on, or say better why not; and
             // training may fit a memory limit that its measurements do not.
             Err(error) if matches!(error.kind(), ErrorKind::Numerical | ErrorKind::Memory) => {
-                observer.event(&Event::NotMeasured { step: self.progress.step, why: error });
+                observer.event(&Event::NotMeasured { what: "lambda_max", step: self.progress.step, why: error });
                 self.lambda_max = None;
                 return Ok(());
             }
@@ -460,7 +485,7 @@ impl<'e> Session<'e> {
         let checkpoint = self.experiment.checkpoint(parameters, buffers, self.trainer.optimizer_state(), rest);
         self.metrics.sync()?;
         self.run.save_checkpoint(self.progress.step, &checkpoint)?;
-        self.run.keep_checkpoints(self.config().checkpoint.keep)
+        self.run.keep_checkpoints(self.config().checkpoint.keep, self.best.map(|best| best.step))
     }
 
     /// Saves the state and says how to go on.
@@ -511,7 +536,14 @@ impl<'e> Session<'e> {
     fn with_way_back(&mut self, error: Error) -> Result<Error> {
         self.metrics.sync()?;
         write_report(&self.run)?;
-        let rate = smaller_rate(self.config().optimizer.learning_rate, self.lambda_max);
+        let rate = smaller_rate(
+            self.progress.learned.map_or(self.config().optimizer.learning_rate, |pace| pace.rate),
+            self.lambda_max,
+        );
+        let smaller = match self.learning {
+            Some(_) => format!("--set learner.max_rate={rate}"),
+            None => format!("--lr {rate}"),
+        };
         let dir = shell_word(self.run.dir());
         let Some(kept) = self.run.checkpoint_steps()?.last().copied() else { return Ok(error) };
         let place = self.run.checkpoint_dir(kept).display().to_string();
@@ -527,11 +559,11 @@ impl<'e> Session<'e> {
             let again = shell_word(Path::new(&format!("{}-again", self.run.dir().display())));
             return Ok(error
                 .detail("kept", place)
-                .hint(format!("train anew with a smaller rate: `evenkeel train {config} --lr {rate} --out {again}`")));
+                .hint(format!("train anew with a smaller rate: `evenkeel train {config} {smaller} --out {again}`")));
         }
         Ok(error
             .detail("kept", format!("{place}, a finite state"))
-            .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} --lr {rate}`")))
+            .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} {smaller}`")))
     }
 
     fn finish(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
@@ -551,6 +583,7 @@ impl<'e> Session<'e> {
             test_loss: self.test.loss,
             test_accuracy: self.test.accuracy,
             lambda_max: self.lambda_max,
+            best: self.best,
             parameters: self.experiment.network.parameter_count(),
             report: self.run.report_path(),
         };
@@ -567,21 +600,4 @@ impl<'e> Session<'e> {
         write_report(&self.run)?;
         measured.map(|()| outcome)
     }
-}
-
-/// A tenth of the rate, or less where the sharpness asks for it; one digit, as one would type it.
-fn smaller_rate(rate: f64, lambda_max: Option<f64>) -> String {
-    let bound = lambda_max.filter(|lambda| *lambda > 0.0).map_or(f64::INFINITY, |lambda| 1.0 / lambda);
-    let scientific = format!("{:.0e}", (rate / 10.0).min(bound));
-    match scientific.parse::<f64>() {
-        Ok(rate) if (1e-4..1e4).contains(&rate) => rate.to_string(),
-        _ => scientific,
-    }
-}
-
-/// A path as a shell takes it.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -9,6 +9,7 @@ use crate::init::Prepared;
 use crate::network::State;
 use crate::report::write_report;
 use crate::store::Run;
+use crate::store::index::Follow;
 use std::path::Path;
 
 /// Makes a run in `dir` whose step 0 is `prepared`, with a report that shows it; training goes on from there as from any checkpoint
@@ -34,7 +35,11 @@ pub fn start(experiment: &Experiment, dir: &Path, prepared: &Prepared) -> Result
         write_report(&run)
     };
     match write() {
-        Ok(_) => Ok(run),
+        Ok(_) => {
+            // Whoever lists the runs finds this one in any case.
+            let _ = Follow::new(&run).now();
+            Ok(run)
+        }
         Err(error) => {
             Fresh { run, made_folder }.discard();
             Err(error)

@@ -1,11 +1,12 @@
 //! Training steps: a state, and what moves it.
 
+use super::layer_statistics::{self, WeightStatistics};
 use super::program::{Purpose, SCALARS, program};
 use crate::batch::Batch;
 use crate::network::{Network, Noise, State};
 use crate::nn::{ParameterInfo, Perturbation};
 use crate::norm::check_weights;
-use crate::optim::{ITERATE, Optimizer, SharpnessAware};
+use crate::optim::{ITERATE, Optimizer, Pace, SharpnessAware};
 use crate::runner::{Feed, MemoryLimit, Runner};
 use crate::work::Work;
 use crate::{Error, Result};
@@ -97,6 +98,8 @@ impl TrainerOptions {
 /// The program of those steps in which the same terms of the objective are due.
 struct Step {
     due: Vec<bool>,
+    /// Whether it looks at each weight.
+    looks: bool,
     runner: Runner,
 }
 
@@ -105,7 +108,7 @@ struct Step {
 pub(crate) struct Slot {
     /// What checkpoints call it: a velocity as its parameter, everything else `name/path`.
     pub(crate) name: String,
-    /// The parameter's.
+    /// The parameter's, or what the rule keeps of it.
     pub(crate) shape: Shape,
     /// The number of the parameter that it is at first; else it is 0.
     parameter: Option<usize>,
@@ -151,7 +154,7 @@ impl<'n> Trainer<'n> {
         let due = vec![true; network.due(0).len()];
         let runner = program(network, &how, (batch / parts, parts), &due, Purpose::Train)?;
         let outputs = runner.new_outputs();
-        let programs = vec![Step { due, runner }];
+        let programs = vec![Step { due, looks: false, runner }];
         let mut trainer = Trainer { network, how, batch, parts, programs, outputs, slots, noise: Noise::default() };
         trainer.set_state(state, None)?;
         Ok(trainer)
@@ -162,7 +165,7 @@ impl<'n> Trainer<'n> {
         self.noise = noise;
     }
 
-    /// Takes one step at the given rate. When loss or gradient are not finite, nothing changes.
+    /// Takes one step at the given pace, which may be a rate alone. When loss or gradient are not finite, nothing changes.
     ///
     /// In micro-batches the rule is shown the mean of their gradients, which is that of the batch where samples do not depend on each
     /// other. Batch norm takes the statistics of each micro-batch, and running statistics move once for each; sharpness-aware steps look
@@ -170,9 +173,35 @@ impl<'n> Trainer<'n> {
     ///
     /// # Errors
     /// When the batch is not shaped as compiled.
-    pub fn step(&mut self, batch: &Batch, learning_rate: f64) -> Result<StepResult> {
+    pub fn step(&mut self, batch: &Batch, pace: impl Into<Pace>) -> Result<StepResult> {
+        self.take(batch, pace.into(), false)
+    }
+
+    /// The same, and what it did to each weight (a parameter of two axes and more): the same step to the last bit. Cost: two sums over
+    /// each weight and its update, one over its gradient; when first asked for, another program is compiled, and its memory is only taken
+    /// while that of ordinary steps is not.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_with_statistics(
+        &mut self,
+        batch: &Batch,
+        pace: impl Into<Pace>,
+    ) -> Result<(StepResult, Vec<WeightStatistics>)> {
+        let pace = pace.into();
+        self.release();
+        let state = self.outputs.len();
+        self.outputs.extend(layer_statistics::outputs(self.network));
+        let result = self.take(batch, pace, true);
+        let found = self.outputs.split_off(state);
+        self.release();
+        Ok((result?, layer_statistics::read(self.network, &*self.how.optimizer, pace, &found)))
+    }
+
+    /// Takes a step, with a program that looks at each weight or one that does not.
+    fn take(&mut self, batch: &Batch, pace: Pace, looks: bool) -> Result<StepResult> {
         self.check_labels(batch)?;
-        let place = self.program_of(self.network.due(self.noise.step))?;
+        let place = self.program_of(self.network.due(self.noise.step), looks)?;
         // Whatever happens in one part, a step that fails leaves everything as it was.
         let before = (self.parts > 1).then(|| self.buffers().to_vec());
         let mut told = [0.0_f64; SCALARS];
@@ -183,7 +212,7 @@ impl<'n> Trainer<'n> {
                 _ if last => -1.0,
                 _ => 0.0,
             };
-            let numbers = self.numbers(self.noise, learning_rate, update);
+            let numbers = self.numbers(self.noise, pace, update);
             let samples = self.part(batch, part)?;
             let runner = &mut self.programs[place].runner;
             runner.set_noise(part_noise(self.noise, part, self.parts));
@@ -244,26 +273,27 @@ impl<'n> Trainer<'n> {
     }
 
     /// The place of the program with these terms; compiled when it is first asked for.
-    fn program_of(&mut self, due: Vec<bool>) -> Result<usize> {
-        if let Some(place) = self.programs.iter().position(|step| step.due == due) {
+    fn program_of(&mut self, due: Vec<bool>, looks: bool) -> Result<usize> {
+        if let Some(place) = self.programs.iter().position(|step| step.due == due && step.looks == looks) {
             return Ok(place);
         }
-        let runner = program(self.network, &self.how, self.sizes(), &due, Purpose::Train)?;
-        self.programs.push(Step { due, runner });
+        let purpose = if looks { Purpose::Look } else { Purpose::Train };
+        let runner = program(self.network, &self.how, self.sizes(), &due, purpose)?;
+        self.programs.push(Step { due, looks, runner });
         Ok(self.programs.len() - 1)
     }
 
     /// What a step is given beside its batch, in the order of tracing. `update`, for micro-batches: 1 makes the update, 0 adds to the sum
     /// of gradients, -1 forgets it.
-    pub(crate) fn numbers(&self, noise: Noise, learning_rate: f64, update: f64) -> Vec<Tensor> {
+    pub(crate) fn numbers(&self, noise: Noise, pace: Pace, update: f64) -> Vec<Tensor> {
         let dtype = self.network.dtype();
         let perturbation = self.how.perturbation.iter().filter_map(|perturbation| {
             let numbers = perturbation.at_step(noise);
             Tensor::from_f64([numbers.len()], dtype, &numbers)
         });
-        let optimizer = self.how.optimizer.at_step(noise.step).into_iter().map(|number| scalar(number, dtype));
+        let optimizer = self.how.optimizer.at_step(noise.step, pace).into_iter().map(|number| scalar(number, dtype));
         let update = (self.parts > 1).then(|| scalar(update, dtype));
-        perturbation.chain([scalar(learning_rate, dtype)]).chain(optimizer).chain(update).collect()
+        perturbation.chain([scalar(pace.rate, dtype)]).chain(optimizer).chain(update).collect()
     }
 
     /// The parameters as they are now.
@@ -399,7 +429,7 @@ impl<'n> Trainer<'n> {
         let taken = Noise { step: self.noise.step.wrapping_sub(1), ..self.noise };
         let due = self.network.due(taken.step);
         let mut runner = program(self.network, &self.how, self.sizes(), &due, Purpose::Inspect)?;
-        let numbers = self.numbers(taken, 0.0, 0.0);
+        let numbers = self.numbers(taken, 0.0.into(), 0.0);
         let iterates = self.iterates();
         for part in 0..self.parts {
             let samples = self.part(batch, part)?;
@@ -411,6 +441,22 @@ impl<'n> Trainer<'n> {
             }
         }
         Ok(None)
+    }
+
+    /// What the next step computes with first: samples of the batch, or of its first part, what they draw with, and weights.
+    pub(super) fn first_pass<'b>(&self, batch: &'b Batch) -> Result<(Cow<'b, Batch>, Noise, Cow<'_, [Tensor]>)> {
+        let weights = match self.how.optimizer.iterates() {
+            true => Cow::Owned(self.iterates()),
+            false => Cow::Borrowed(self.parameters()),
+        };
+        Ok((self.part(batch, 0)?, part_noise(self.noise, 0, self.parts), weights))
+    }
+
+    /// A copy of where gradients are taken, and the buffers.
+    pub(super) fn walker(&self) -> State {
+        let iterates = self.iterates();
+        let parameters = if iterates.is_empty() { self.parameters().to_vec() } else { iterates };
+        State { parameters, buffers: self.buffers().to_vec() }
     }
 
     /// Where gradients are taken, if not at the parameters.
@@ -470,7 +516,7 @@ pub(crate) fn optimizer_slots(network: &Network, optimizer: &dyn Optimizer) -> V
     let of = |(number, info): (usize, &ParameterInfo)| {
         let slot = |kept: &str| Slot {
             name: if kept == "velocity" { info.path.clone() } else { format!("{kept}/{}", info.path) },
-            shape: info.shape.clone(),
+            shape: optimizer.slot_shape(kept, &info.shape),
             parameter: (kept == ITERATE).then_some(number),
         };
         optimizer.slots(&info.path).into_iter().map(slot).collect::<Vec<_>>()

@@ -8,6 +8,7 @@ mod entropy_sgd;
 mod label_smoothing;
 mod micro_batches;
 mod resume;
+mod spherical;
 mod weight_rescaling;
 
 use evenkeel::config::{Config, Loss, NormKind, NormMode, Override};

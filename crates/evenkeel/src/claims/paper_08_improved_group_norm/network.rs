@@ -4,7 +4,7 @@ use super::super::Setting;
 use super::super::setup::{self, Samples, Trained};
 use crate::config::{Initialization, NormMode};
 use crate::nn::{BatchAxes, Context, Deviation, GroupForm, GroupNoise, ImprovedGroup, Model};
-use crate::optim::{Adam, Optimizer, Update};
+use crate::optim::{Adam, Optimizer, Pace, Update};
 use crate::study::Fit;
 use crate::train::Evaluator;
 use crate::{Error, Network, Result, State};
@@ -193,8 +193,8 @@ impl Optimizer for FixedGates {
         self.0.numbers()
     }
 
-    fn at_step(&self, step: u64) -> Vec<f64> {
-        self.0.at_step(step)
+    fn at_step(&self, step: u64, pace: Pace) -> Vec<f64> {
+        self.0.at_step(step, pace)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The few statistics that claims are judged by.
+//! The few statistics that claims and sweeps are judged by.
 //!
 //! Nothing is left out silently: a number that is not finite, or too few numbers, make the result NaN, and a check of NaN makes a
 //! claim inconclusive.

@@ -1,13 +1,13 @@
-//! How is the figure of a claim drawn, and which numbers are behind it?
+//! How is a figure over seeds and settings drawn, and which numbers are behind it?
 
-use super::figure::{Figure, Kind, Series};
-use crate::Result;
-use crate::report::page;
-use crate::report::plot::{
+use super::figure::{Figure, Kind, Series, Spread};
+use super::page;
+use super::plot::{
     AMBER, BLUE, GREEN, GREY, Hue, PURPLE, Points, VERMILION, axis, decimate, json, log, mode_for, plot, solid, spread,
     thin, xs, ys,
 };
-use crate::report::text::escape;
+use super::text::escape;
+use crate::Result;
 use crate::store::number::to_json;
 use plotly::Plot;
 use plotly::common::{DashType, ErrorData, ErrorType, Fill, HoverInfo, Line, Marker, MarkerSymbol, Mode};
@@ -19,7 +19,7 @@ use serde_json::{Value, json as table_of};
 const MARKED: usize = 24;
 
 /// The figure as a page shows it; its numbers are in the table of its name.
-pub(super) fn figure(id: &str, figure: &Figure) -> Result<page::Figure> {
+pub(crate) fn figure(id: &str, figure: &Figure) -> Result<page::Figure> {
     Ok(page::Figure {
         id: id.to_owned(),
         title: figure.title.clone(),
@@ -32,7 +32,7 @@ pub(super) fn figure(id: &str, figure: &Figure) -> Result<page::Figure> {
 }
 
 /// The numbers behind the figure, by column.
-pub(super) fn table(figure: &Figure) -> Value {
+pub(crate) fn table(figure: &Figure) -> Value {
     let (mut names, mut places, mut values, mut spreads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for series in &figure.series {
         for (index, (x, y)) in series.x.iter().zip(&series.y).enumerate() {
@@ -42,7 +42,11 @@ pub(super) fn table(figure: &Figure) -> Value {
             spreads.push(series.spread.get(index).map_or(Value::Null, |spread| to_json(*spread)));
         }
     }
-    table_of!({ "series": names, "x": places, "y": values, "deviation": spreads })
+    let spread = match figure.spread {
+        Spread::Deviation => "deviation",
+        Spread::StandardError => "standard_error",
+    };
+    table_of!({ "series": names, "x": places, "y": values, spread: spreads })
 }
 
 fn drawn(figure: &Figure) -> Plot {
@@ -127,10 +131,10 @@ fn line(plot: &mut Plot, figure: &Figure, series: &Series, hue: Hue) {
     plot.add_trace(trace);
 }
 
-/// How far down from a number one standard deviation reaches at most where an axis has no place for 0.
+/// How far down from a number its spread reaches at most where an axis has no place for 0.
 const LEAST: f64 = 0.999;
 
-/// The area of one standard deviation on both sides of a long line.
+/// The area of the spread on both sides of a long line.
 fn band(plot: &mut Plot, figure: &Figure, series: &Series, hue: Hue) {
     let side = |sign: f64| {
         // On a logarithmic axis the lower side ends above 0, as that of error bars.
@@ -168,7 +172,7 @@ fn bars(plot: &mut Plot, figure: &Figure, series: &Series, hue: Hue) {
     plot.add_trace(trace.hover_template("%{y:.4~g}"));
 }
 
-/// One standard deviation on both sides; on a logarithmic axis the lower side ends above 0.
+/// The spread on both sides; on a logarithmic axis the lower side ends above 0.
 fn error_bars(figure: &Figure, series: &Series, hue: Hue) -> Option<ErrorData> {
     if series.spread.is_empty() {
         return None;

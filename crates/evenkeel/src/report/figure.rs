@@ -1,13 +1,13 @@
-//! What the one figure of a claim shows; how it looks is the page's business.
+//! What does a figure over seeds and settings show? How it looks is the business of `drawing`.
 
-use super::statistics::{deviation, mean};
+use crate::statistics::{deviation, mean};
 use crate::store::number;
 use serde::{Deserialize, Serialize};
 
 /// A figure: lines, points or bars over common axes.
 ///
 /// ```
-/// use evenkeel::claims::Figure;
+/// use evenkeel::report::Figure;
 /// let depths = [1.0, 2.0, 4.0];
 /// let seeds = [vec![4.6, 2.4, 0.6], vec![5.1, 2.5, 0.7]];
 /// let figure = Figure::lines("Complexity at the start", "hidden layers", "geometric complexity")
@@ -30,6 +30,26 @@ pub struct Figure {
     /// Horizontal lines: name and height.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) marks: Vec<Mark>,
+    /// What the spread of its series is.
+    #[serde(default, skip_serializing_if = "Spread::is_usual")]
+    pub(super) spread: Spread,
+}
+
+/// What bars and bands around a mean are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Spread {
+    /// The standard deviation of single seeds.
+    #[default]
+    Deviation,
+    /// The standard error of the mean.
+    StandardError,
+}
+
+impl Spread {
+    fn is_usual(&self) -> bool {
+        *self == Spread::Deviation
+    }
 }
 
 /// How numbers are drawn.
@@ -58,7 +78,7 @@ pub(super) struct Series {
     pub(super) x: Vec<f64>,
     #[serde(with = "number::list")]
     pub(super) y: Vec<f64>,
-    /// How far the numbers of single seeds lie around `y`: their standard deviation; empty where there is one number each.
+    /// How far the numbers of single seeds lie around `y`, as [`Figure::spread`] says; empty where there is one number each.
     #[serde(with = "number::list", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) spread: Vec<f64>,
     /// Whether it is something to compare with, such as a closed form.
@@ -102,6 +122,7 @@ impl Figure {
             categories: Vec::new(),
             series: Vec::new(),
             marks: Vec::new(),
+            spread: Spread::default(),
         }
     }
 
@@ -145,6 +166,14 @@ impl Figure {
         let y = values.iter().map(|values| mean(values)).collect();
         let spread = if seeds.len() > 1 { values.iter().map(|values| deviation(values)).collect() } else { Vec::new() };
         self.with(name, x.to_vec(), y, spread, false)
+    }
+
+    /// Means and their standard errors at places; there is nothing to show of an error that is not finite. All series of the figure
+    /// are then taken to have standard errors.
+    #[must_use]
+    pub fn means(self, name: impl Into<String>, x: &[f64], y: &[f64], errors: &[f64]) -> Figure {
+        let errors = if errors.iter().any(|error| error.is_finite()) { errors.to_vec() } else { Vec::new() };
+        Figure { spread: Spread::StandardError, ..self }.with(name, x.to_vec(), y.to_vec(), errors, false)
     }
 
     /// The heights of one bar a category.
