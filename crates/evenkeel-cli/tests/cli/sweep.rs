@@ -43,6 +43,11 @@ fn a_sweep_is_told_in_a_table_and_its_runs_are_those_that_train_makes() {
         let run = place.path(&format!("sweep/lr={lr},momentum={momentum}/seed={seed}"));
         same_run(&run, &place.path(&format!("alone{seed}")));
     }
+    // Its runs are listed where the sweep is, in one database.
+    assert_eq!(place.names("sweep/lr=0.1,momentum=0"), ["seed=0", "seed=1"]);
+    assert!(place.path("evenkeel.db").is_file());
+    let listed = place.run("runs .").out;
+    assert!(listed.contains("sweep/lr=0.1,momentum=0/seed=1"), "{listed}");
     // A run of a sweep is a run.
     assert_eq!(place.run("report sweep/lr=0.1,momentum=0/seed=0").code, 0);
     assert_eq!(place.run("measure sweep/lr=0.1,momentum=0/seed=0 hessian --samples 20").code, 0);

@@ -32,6 +32,7 @@ mod run;
 mod state;
 
 pub use grid::Axis;
+pub(crate) use plan::BASE;
 pub use plan::{Job, Plan, Sweep};
 pub use results::{Mean, Ran, Results, Row};
 pub use run::Watch;

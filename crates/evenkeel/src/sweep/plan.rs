@@ -9,6 +9,9 @@ use crate::{Error, ErrorKind, Result, parallel};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The file of a sweep's base configuration.
+pub(crate) const BASE: &str = "sweep.toml";
+
 /// The most runs of a sweep.
 const MOST: usize = 10_000;
 /// The settings that a run may differ in from what the sweep would make of it now.
@@ -204,7 +207,7 @@ impl Plan {
 }
 
 fn base_path(dir: &Path) -> PathBuf {
-    dir.join("sweep.toml")
+    dir.join(BASE)
 }
 
 /// Refuses a folder that holds something else than this sweep.

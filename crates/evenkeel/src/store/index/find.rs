@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::reading::{Status, folder};
 use super::{FILE, Index};
 use crate::store::Run;
-use crate::{Error, Result, nearest};
+use crate::{Error, Result, nearest, sweep};
 
 /// The fewest digits of an id that stand for it.
 const FEWEST: usize = 4;
@@ -85,9 +85,11 @@ impl Index {
     /// What a run is called in the index of its own folder: that folder, and the name.
     pub(crate) fn place_of(run: &Run) -> (PathBuf, String) {
         let full = std::fs::canonicalize(run.dir()).unwrap_or_else(|_| run.dir().to_owned());
-        // A folder that is reached through a link is indexed where it is.
-        let base = full.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
-        (base, run.name())
+        // A folder that is reached through a link is indexed where it is, a run of a sweep with the sweep's neighbours.
+        let its_sweep = full.ancestors().skip(1).take(2).find(|folder| folder.join(sweep::BASE).is_file());
+        let base = its_sweep.unwrap_or(&full).parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
+        let name = full.strip_prefix(&base).map_or_else(|_| run.name(), |name| name.to_string_lossy().into_owned());
+        (base, name)
     }
 
     /// Whether there is an index in the folder.
