@@ -25,7 +25,7 @@ const CHEAP_MEASUREMENT: u64 = 200_000_000_000;
 /// Looks at the layers over a run: at most, at least, and steps from one to the next that make their cost small.
 const LOOKS: u64 = 100;
 const LEAST_LOOKS: u64 = 10;
-const STEPS_A_LOOK: u64 = 50;
+const STEPS_A_LOOK: u64 = 100;
 /// The basis of Lanczos may take this part of a memory limit; it restarts when it is full.
 const BASIS_SHARE: usize = 4;
 /// How often a measurement holds what is as large as the parameters in f64, at most: parameters and velocities in training, the
@@ -97,7 +97,7 @@ impl Experiment {
         let counted = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
         let chosen = if wanted { counted(steps.div_ceil(10)) } else { 0 };
         self.config.measure.every.get_or_insert(chosen);
-        // A look at the layers costs about half a step.
+        // A look at the layers costs half a step to one and a half.
         let layers_every = steps.div_ceil(LOOKS).max(steps.div_ceil(LEAST_LOOKS).min(STEPS_A_LOOK));
         self.config.measure.layers_every.get_or_insert(counted(layers_every));
     }

@@ -248,11 +248,11 @@ fn looking_changes_no_bit_of_a_run_and_a_resumed_run_is_looked_at_at_the_same_st
 }
 
 #[test]
-fn left_open_a_run_is_looked_at_ten_times_or_every_fiftieth_step_or_a_hundred_times() {
+fn left_open_a_run_is_looked_at_ten_times_or_every_hundredth_step_or_a_hundred_times() {
     let every = |settings: &[&str]| experiment(settings).config.measure.layers_every;
     assert_eq!(every(&["epochs=2"]), Some(1));
     assert_eq!(every(&["epochs=40"]), Some(20));
-    assert_eq!(every(&["epochs=400"]), Some(50));
+    assert_eq!(every(&["epochs=400"]), Some(100));
     assert_eq!(every(&["epochs=4000"]), Some(200));
     assert_eq!(every(&["epochs=4000", "measure.layers_every=7"]), Some(7));
 }

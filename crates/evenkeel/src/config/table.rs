@@ -463,7 +463,7 @@ settings! {
         /// Steps from one measurement to the next; 0: none on the way; left out: ten over the run where they are cheap, else none.
         every: Option<usize> = None;
         /// Steps from one look at every layer to the next, from the first step on: lengths of weights, gradients and updates, activations;
-        /// 0: none; left out: a hundred over the run, but no more than every fiftieth step, or ten over a short run.
+        /// 0: none; left out: a hundred over the run, but no more than every hundredth step, or ten over a short run.
         layers_every: Option<usize> = None;
         /// Measure before the first step and after the last one.
         start_and_end: bool = true;
