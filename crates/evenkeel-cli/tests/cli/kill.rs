@@ -2,12 +2,13 @@
 //!
 //! `cargo test -p evenkeel-cli --test cli kill -- --ignored` kills a thousand times.
 
+use super::resume::start;
 use super::{Place, checkpoint, metrics};
 use evenkeel::graph::random::{Key, Random};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,7 +46,7 @@ impl Victim<'_> {
                 true => format!("train --resume --threads 1 --out {}", self.name),
                 false => format!("{} --out {}", self.arguments, self.name),
             };
-            let mut child = spawn(self.place, &arguments);
+            let mut child = start(self.place, &arguments);
             wait_for_a_moment(&mut child, &run, random);
             let is_done = child.try_wait().expect("a child").is_some();
             if !is_done {
@@ -83,16 +84,6 @@ impl Victim<'_> {
         }
         assert_eq!(timeless(&reference.join("summary.json")), timeless(&run.join("summary.json")));
     }
-}
-
-fn spawn(place: &Place, arguments: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_evenkeel"))
-        .args(arguments.split_whitespace())
-        .current_dir(place.dir.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command starts")
 }
 
 /// A file without its clocks.

@@ -10,7 +10,7 @@ use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer, pass_name};
 use super::supply::{Supply, batches_ahead};
-use super::way_back::{shell_word, smaller_rate};
+use super::way_back::{shell_word, smaller_rate, way_back};
 use crate::ahead::Ahead;
 use crate::batch::Batch;
 use crate::config::{Config, InitMethod, NormMode};
@@ -544,26 +544,7 @@ impl<'e> Session<'e> {
             Some(_) => format!("--set learner.max_rate={rate}"),
             None => format!("--lr {rate}"),
         };
-        let dir = shell_word(self.run.dir());
-        let Some(kept) = self.run.checkpoint_steps()?.last().copied() else { return Ok(error) };
-        let place = self.run.checkpoint_dir(kept).display().to_string();
-        if kept == self.progress.step {
-            // The step from the kept state itself fails, at any rate.
-            if kept == 0 {
-                return Ok(error.detail("kept", place).hint(
-                    "no step was made yet, so no rate helps: look at initialization_scale, at the weights of penalties, at noise, and \
-                     at the inputs",
-                ));
-            }
-            let config = shell_word(&self.run.config_path());
-            let again = shell_word(Path::new(&format!("{}-again", self.run.dir().display())));
-            return Ok(error
-                .detail("kept", place)
-                .hint(format!("train anew with a smaller rate: `evenkeel train {config} {smaller} --out {again}`")));
-        }
-        Ok(error
-            .detail("kept", format!("{place}, a finite state"))
-            .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} {smaller}`")))
+        way_back(&self.run, self.progress.step, &smaller, error)
     }
 
     fn finish(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {

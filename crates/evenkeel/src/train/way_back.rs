@@ -1,6 +1,32 @@
 //! How is a run that failed gone on with, as one would type it?
 
+use crate::store::Run;
+use crate::{Error, Result};
 use std::path::Path;
+
+/// Says what is kept of a run that diverged after `step` steps, and a command that goes on from it with a `smaller` rate.
+pub(super) fn way_back(run: &Run, step: u64, smaller: &str, error: Error) -> Result<Error> {
+    let dir = shell_word(run.dir());
+    let Some(kept) = run.checkpoint_steps()?.last().copied() else { return Ok(error) };
+    let place = run.checkpoint_dir(kept).display().to_string();
+    if kept == step {
+        // The step from the kept state itself fails, at any rate.
+        if kept == 0 {
+            return Ok(error.detail("kept", place).hint(
+                "no step was made yet, so no rate helps: look at initialization_scale, at the weights of penalties, at noise, and \
+                 at the inputs",
+            ));
+        }
+        let config = shell_word(&run.config_path());
+        let again = shell_word(Path::new(&format!("{}-again", run.dir().display())));
+        return Ok(error
+            .detail("kept", place)
+            .hint(format!("train anew with a smaller rate: `evenkeel train {config} {smaller} --out {again}`")));
+    }
+    Ok(error
+        .detail("kept", format!("{place}, a finite state"))
+        .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} {smaller}`")))
+}
 
 /// A tenth of the rate, or less where the sharpness asks for it; one digit, as one would type it.
 pub(super) fn smaller_rate(rate: f64, lambda_max: Option<f64>) -> String {
