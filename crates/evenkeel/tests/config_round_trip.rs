@@ -65,9 +65,16 @@ prop_compose! {
         loss in choice(Loss::ALL),
         epochs in 1..=usize::MAX,
         batch_size in 1..=usize::MAX,
+        (parts, label_smoothing) in (prop::option::of(1..=usize::MAX), 0.0..1.0),
         dtype in choice(Precision::ALL),
     ) -> Config {
-        Config { seed, model, norm, weight_norm, activation, initialization, initialization_scale, loss, epochs, batch_size, dtype, ..Config::default() }
+        // Micro-batches make up the batch.
+        let micro_batch_size = parts.map(|parts| batch_size / parts).filter(|&micro| micro > 0);
+        let batch_size = micro_batch_size.map_or(batch_size, |micro| batch_size - batch_size % micro);
+        Config {
+            seed, model, norm, weight_norm, activation, initialization, initialization_scale, loss, epochs, batch_size,
+            micro_batch_size, label_smoothing, dtype, ..Config::default()
+        }
     }
 }
 
@@ -133,6 +140,36 @@ prop_compose! {
             name, step_epochs, factor, final_fraction, warmup_epochs, start_fraction, peak, batch_law, reference_batch,
         };
         (optimizer, schedule, SharpnessAwareConfig { rho, adaptive })
+    }
+}
+
+prop_compose! {
+    fn entropy_sgd()(
+        (variant, steps) in (choice(EntropyVariant::ALL), any::<usize>()),
+        inner_rate in positive(),
+        (scope, scoping) in (prop_oneof![Just(0.0), positive()], prop_oneof![Just(0.0), positive()]),
+        largest_scope in prop::option::of(positive()),
+        noise in prop_oneof![Just(0.0), positive()],
+        newest in prop::option::of(0.001..=1.0),
+    ) -> EntropySgdConfig {
+        EntropySgdConfig { variant, steps, inner_rate, scope, scoping, largest_scope, noise, newest }
+    }
+}
+
+prop_compose! {
+    fn averaging()(name in choice(AveragingKind::ALL), decay in 0.0..1.0, start: usize) -> AveragingConfig {
+        AveragingConfig { name, decay, start }
+    }
+}
+
+prop_compose! {
+    fn weight_rescaling()(
+        (every, of) in (any::<usize>(), choice(RescalingOf::ALL)),
+        length in positive(),
+        parameters in "[a-z.*]{1,9}",
+        rescale_state: bool,
+    ) -> WeightRescalingConfig {
+        WeightRescalingConfig { every, of, length, parameters, rescale_state }
     }
 }
 
@@ -239,7 +276,8 @@ prop_compose! {
         top_level in top_level(),
         (data, augment, init) in (data(), augment(), init()),
         (optimizer, schedule, sharpness_aware) in training(),
-        learner in learner(),
+        (learner, entropy_sgd) in (learner(), entropy_sgd()),
+        (averaging, weight_rescaling) in (averaging(), weight_rescaling()),
         dropout in dropped(),
         noise_injection in noise(),
         momentum in 0.0..=1.0,
@@ -249,7 +287,11 @@ prop_compose! {
         measure in measuring(),
         checkpoint in checkpoints(),
     ) -> Config {
-        let kind = if optimizer.name == OptimizerKind::Sgd { learner.kind } else { LearnerKind::None };
+        let rule = optimizer.name;
+        let kind = if rule == OptimizerKind::Sgd { learner.kind } else { LearnerKind::None };
+        let averages = rule != OptimizerKind::EntropySgd && !rule.is_spherical();
+        let averaging = AveragingConfig { name: if averages { averaging.name } else { AveragingKind::None }, ..averaging };
+        let every = if rule.is_spherical() { 0 } else { weight_rescaling.every };
         Config {
             data,
             augment,
@@ -258,6 +300,9 @@ prop_compose! {
             learner: LearnerConfig { kind, ..learner },
             schedule,
             sharpness_aware,
+            entropy_sgd,
+            averaging,
+            weight_rescaling: WeightRescalingConfig { every, ..weight_rescaling },
             dropout,
             noise_injection,
             batch_norm: BatchNormConfig { momentum, epsilon, cumulative, ghost },

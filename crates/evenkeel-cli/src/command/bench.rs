@@ -12,10 +12,14 @@ use serde_json::json;
 const PROFILED: (usize, usize) = (5, 50);
 
 /// What `--set` may change: what a step or a product is made of.
-const USED: [&str; 13] = [
+const USED: [&str; 17] = [
     "activation",
     "loss",
+    "label_smoothing",
     "optimizer",
+    "entropy_sgd",
+    "averaging",
+    "weight_rescaling",
     "sharpness_aware",
     "batch_norm",
     "dropout",

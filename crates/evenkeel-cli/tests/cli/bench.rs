@@ -97,6 +97,19 @@ fn a_network_that_reads_tokens_is_given_tokens() {
 }
 
 #[test]
+fn a_step_has_the_work_and_the_memory_of_what_wraps_its_rule() {
+    let measured = |flags: &str| document(&format!("{SMALL} --norm batch {flags}"));
+    let bytes = |flags: &str| measured(flags)["peak_bytes"].as_u64().expect("a number");
+    let plain = bytes("");
+    for more in ["averaging.name=exponential", "optimizer.name=entropy-sgd", "optimizer.name=adam"] {
+        assert!(bytes(&format!("--set {more}")) > plain, "{more}");
+    }
+    for set in ["weight_rescaling.every=1", "label_smoothing=0.1"] {
+        assert_eq!(measured(&format!("--set {set}"))["set"], serde_json::json!([set]));
+    }
+}
+
+#[test]
 fn a_reader_gets_words_and_units() {
     let said = Place::new().run(&format!("{SMALL} --norm none"));
     assert_eq!((said.code, said.err.as_str()), (0, ""));

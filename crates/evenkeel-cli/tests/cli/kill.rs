@@ -19,13 +19,19 @@ const RUN: &str = "train --model mlp:8 --epochs 2 --set measure.samples=10 --set
 const LAST: &str = "000044";
 const STEPS: usize = 44;
 /// What takes part in the state of a run, in different mixtures.
-const MIXTURES: [&str; 5] = [
+const MIXTURES: [&str; 9] = [
     "",
     "--set averaging.name=exponential --set averaging.decay=0.9 --set weight_rescaling.every=4 --set micro_batch_size=32",
     "--optimizer adam --set optimizer.clip=1 --set dropout.rate=0.3 --set checkpoint.best=test_loss",
     "--norm noisy-batch --set sharpness_aware.rho=0.05 --set schedule.name=one-cycle --set noise_injection.sigma=0.01",
     "--optimizer rmsprop --set optimizer.momentum=0.9 --set batch_entropy.weight=0.1 --set spectral.weight=0.01 \
      --set optimizer.lr=0.001",
+    "--set augment.crop=1 --set augment.flip=true --set augment.cutout=2 --set augment.mixup=0.2 --set data.label_noise=0.1 \
+     --set label_smoothing=0.1",
+    "--set learner.kind=heavy-ball --set learner.every=1 --set learner.samples=100 --set learner.steps=6 \
+     --set measure.layers_every=7",
+    "--optimizer entropy-sgd --set entropy_sgd.steps=5 --set checkpoint.every_steps=2",
+    "--optimizer adamw --set averaging.name=uniform --set averaging.start=9 --set optimizer.decays=weights",
 ];
 
 /// A run and the same one that nobody killed.
