@@ -25,7 +25,8 @@ const RATES: u64 = 60;
 /// Single steps of the program that are told.
 const DEAREST: usize = 5;
 
-/// The memory that training takes, and where in the network it goes. Measurements on the way are not part of it.
+/// The memory that training takes, and where in the network it goes. Measurements on the way, and the looks of a learner,
+/// are not part of it: what does not fit is left out, and it is said so.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainingPlan {
     /// Numbers that are learned.
