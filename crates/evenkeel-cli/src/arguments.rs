@@ -22,7 +22,7 @@ pub(crate) struct Common {
     /// Print one JSON document on stdout
     #[arg(long, global = true, help_heading = EVERYWHERE, display_order = 100)]
     pub(crate) json: bool,
-    /// No progress and no hints on stderr
+    /// No progress and no notes on stderr, only warnings and errors
     #[arg(long, short, global = true, help_heading = EVERYWHERE, display_order = 101)]
     pub(crate) quiet: bool,
     /// Threads to use, results do not depend on it [default: all cores]
@@ -81,7 +81,7 @@ pub(crate) struct Settings {
     /// Normalization: none, batch, noisy-batch, mean-only, layer, group[:G], instance, rms, l1, l2, linf or improved-group[:G]
     #[arg(long, value_name = "NORM")]
     pub(crate) norm: Option<String>,
-    /// Optimizer: sgd, adam, adamw, adamp, adamax or rmsprop
+    /// Optimizer: sgd, adam, adamw, adamp, adamax, rmsprop, entropy-sgd, spherical-sgd or quasi-rmsprop
     #[arg(long, value_name = "NAME")]
     pub(crate) optimizer: Option<String>,
     /// Passes over the training data

@@ -55,10 +55,11 @@ impl Output {
         }
     }
 
-    /// Something is not as it should be, and the work goes on.
+    /// Something is not as it should be, and the work goes on; also when quiet.
     pub(crate) fn warning(&self, text: &str) {
         let label = if self.color { "\x1b[1;33mwarning\x1b[0m" } else { "warning" };
-        self.note(&format!("{label}: {text}"));
+        // A warning that cannot be shown is not worth failing for.
+        let _ = writeln!(std::io::stderr(), "{label}: {text}");
     }
 
     /// A question; also when quiet.

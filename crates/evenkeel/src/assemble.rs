@@ -1,8 +1,8 @@
 //! A network and the way it is trained, put together from settings and a model.
 
-use crate::config::{Config, NoiseScheme, NormMode, SharpnessAwareConfig};
+use crate::config::{Config, NoiseScheme, NormMode, ParameterGroup, SharpnessAwareConfig};
 use crate::network::Network;
-use crate::nn::{Model, NormSettings};
+use crate::nn::{Model, NormSettings, ParameterInfo};
 use crate::optim::SharpnessAware;
 use crate::regularize::{self, NoiseInjection};
 use crate::train::TrainerOptions;
@@ -44,9 +44,19 @@ pub(crate) fn network(
 /// # Errors
 /// When a group of parameters or the noise fits none of the network's.
 pub(crate) fn trainer_options(config: &Config, network: &Network) -> Result<TrainerOptions> {
-    for group in &config.optimizer.groups.0 {
-        let mut parameters = network.parameters().iter();
-        if !parameters.any(|info| pattern::any_matches(&group.parameters, &info.path)) {
+    let groups = &config.optimizer.groups.0;
+    for (index, group) in groups.iter().enumerate() {
+        let has = |group: &ParameterGroup, info: &ParameterInfo| pattern::any_matches(&group.parameters, &info.path);
+        let mut parameters = network.parameters().iter().filter(|info| has(group, info)).peekable();
+        let is_there = parameters.peek().is_some();
+        // A parameter is that of the first group that has it.
+        if is_there && parameters.all(|info| groups[..index].iter().any(|earlier| has(earlier, info))) {
+            return Err(Error::input("a group of the optimizer has no parameter left: earlier groups have them all")
+                .detail("key", "optimizer.groups")
+                .detail("got", &group.parameters)
+                .hint("put the narrower pattern first, or leave the group out"));
+        }
+        if !is_there {
             let some: Vec<&str> = network.parameters().iter().take(3).map(|info| info.path.as_str()).collect();
             return Err(Error::input("a group of the optimizer has no parameter of the network")
                 .detail("key", "optimizer.groups")

@@ -90,7 +90,7 @@ impl Watch for Watcher<'_> {
                 let stays = "learning rate and momentum stay as they are";
                 self.output.note(&format!("{}: step {step}  {stays}: {}", job.name, why.what()));
             }),
-            Event::NotIndexed(error) => self.bar.suspend(|| {
+            Event::NotIndexed(error) | Event::MetricsLost(error) => self.bar.suspend(|| {
                 self.output.warning(&format!("{}: {}", job.name, error.what()));
             }),
             Event::PassedOver { broken, instead } => self.bar.suspend(|| {

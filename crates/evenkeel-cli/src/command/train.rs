@@ -3,11 +3,11 @@
 use crate::arguments::{Common, Train};
 use crate::interrupt;
 use crate::output::{Output, bytes, duration, grouped, number, work_columns};
-use evenkeel::config::{Config, Override};
+use evenkeel::config::{Config, KEYS, Key, Override};
 use evenkeel::experiment::{Experiment, config_of};
 use evenkeel::norm::Invariance;
 use evenkeel::store::{LearnerMeasurement, Run, fresh_run_dir};
-use evenkeel::train::{Event, Observer, Outcome, PlannedLearner, TrainingPlan, train};
+use evenkeel::train::{Event, Observer, Outcome, PlannedLearner, TrainingPlan, train, without_effect};
 use evenkeel::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -65,7 +65,6 @@ fn resume(flags: &Train, overrides: &[Override], output: &Output) -> Result<()> 
 
 /// What makes up the identity of a run cannot change under it.
 fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
-    let (old, new) = (before.to_json(), after.to_json());
     let fixed = [
         "model",
         "norm",
@@ -81,17 +80,22 @@ fn refuse_other_run(before: &Config, after: &Config) -> Result<()> {
         "batch_norm",
         "weight_norm",
         "batch_entropy",
+        "optimizer.name",
+        "averaging.name",
+        "entropy_sgd.variant",
     ];
-    for key in fixed {
-        if old[key] != new[key] {
-            return Err(Error::input(format!("{key} cannot change when a run is resumed"))
-                .detail("key", key)
-                .detail("expected", &old[key])
-                .detail("got", &new[key])
-                .hint("leave it out, or train a new run with `--out DIR`"));
-        }
+    let is_fixed = |key: &Key| fixed.contains(&key.path) || fixed.contains(&key.section);
+    // The same data may lie elsewhere now: whether it is the same, the checkpoint knows.
+    let may_change = |key: &&Key| !is_fixed(key) || key.path == "data.source";
+    let may_change: Vec<&str> = KEYS.iter().filter(may_change).map(|key| key.path).collect();
+    match before.first_difference(after, &may_change) {
+        None => Ok(()),
+        Some((key, old, new)) => Err(Error::input(format!("{} cannot change when a run is resumed", key.path))
+            .detail("key", key.path)
+            .detail("expected", old)
+            .detail("got", new)
+            .hint("leave it out, or train a new run with `--out DIR`")),
     }
-    Ok(())
 }
 
 pub(super) fn run_name(experiment: &Experiment) -> String {
@@ -160,6 +164,7 @@ fn plan(experiment: &Experiment, output: &Output) -> Result<()> {
     text += &rates(&plan);
     output.text(&text)?;
     output.document(&json!(plan))?;
+    without_effect(experiment).iter().for_each(|what| output.warning(what));
     if let Err(error) = plan.check() {
         output.warning(error.what());
     }
@@ -229,6 +234,7 @@ fn follow(
     interrupted: Arc<AtomicBool>,
 ) -> Result<()> {
     let config = &experiment.config;
+    without_effect(experiment).iter().for_each(|what| output.warning(what));
     let about = format!(
         "{} on {} ({} training and {} test samples), norm {}",
         config.model,
@@ -393,6 +399,7 @@ impl Observer for Watcher<'_> {
                 self.bar.suspend(|| self.output.warning(&broken.to_string()));
                 self.line(&format!("using the checkpoint of step {instead} instead"));
             }
+            Event::MetricsLost(error) => self.bar.suspend(|| self.output.warning(&error.to_string())),
             Event::NotIndexed(error) => {
                 let what = "the list of runs does not show this one yet; training goes on";
                 self.bar.suspend(|| self.output.warning(&format!("{what}: {error}")));

@@ -142,6 +142,70 @@ fn a_resumed_run_keeps_its_identity_and_its_epochs() {
     assert!(place.refused("train --resume --out run --epochs 1").contains("the run has gone further than that"));
     assert!(place.refused("train --resume c.toml").contains("has its own configuration"));
     assert!(place.run("train --resume --out run").err.contains("nothing is left to train"));
+    let error = place.refused("train --resume --out run --optimizer adam");
+    assert!(error.contains("optimizer.name cannot change when a run is resumed"), "{error}");
+}
+
+#[test]
+fn a_resumed_run_tells_what_it_did_otherwise_before() {
+    let place = Place::with_run();
+    let changes = || {
+        let text = fs::read_to_string(place.path("run/run.toml")).expect("a configuration");
+        text.split_once("[[changes]]").map_or(String::new(), |(_, changes)| changes.to_owned())
+    };
+    assert_eq!(changes(), "");
+    let again = |flags: &str| {
+        let said = place.run(&format!("train --resume --out run {flags}"));
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    again("--epochs 3 --lr 0.05");
+    again("");
+    again("--epochs 4");
+    let steps = metrics(&place.path("run")).len();
+    let (first, second) = (steps / 2, steps / 4 * 3);
+    let wanted = format!(
+        "\n\"step\" = {first}\n\"epochs\" = 2\n\"optimizer.learning_rate\" = 0.1\n\n[[changes]]\n\"step\" = {second}\n\"epochs\" = 3\n"
+    );
+    assert_eq!(changes(), wanted);
+    assert!(place.run("runs . --where changes!=none").out.contains("run "), "the list knows");
+    // It is a configuration like any other.
+    assert_eq!(place.run("train run/run.toml --epochs 1 --out new").code, 0);
+    assert!(!fs::read_to_string(place.path("new/run.toml")).expect("a configuration").contains("changes"));
+}
+
+#[test]
+fn metrics_that_are_lost_are_told_and_no_checkpoint_is_cleared() {
+    let place = Place::new();
+    let trained = place.run("train --model mlp:16 --epochs 6 --set measure.start_and_end=false --out run");
+    assert_eq!(trained.code, 0, "{}", trained.err);
+    let before = place.names("run/checkpoints");
+    let whole = fs::read_to_string(place.path("run/metrics")).expect("metrics");
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let torn = format!("{}not a record\n{}", lines[..20].concat(), lines[20..].concat());
+    for damaged in [lines[7..].concat(), torn, String::new()] {
+        fs::write(place.path("run/metrics"), damaged).expect("a file");
+        let said = place.run("train --resume --out run --epochs 7 -q");
+        assert!(said.err.contains("warning: the metrics of steps that were made are damaged or gone"), "{}", said.err);
+        let after = place.names("run/checkpoints");
+        assert!(before.iter().all(|name| after.contains(name)), "{before:?}, {after:?}");
+    }
+}
+
+#[test]
+fn settings_that_a_run_never_comes_to_are_warned_of() {
+    let place = Place::new();
+    for (set, words) in [
+        ("averaging.name=uniform --set averaging.start=100", "no average is taken"),
+        ("optimizer.name=entropy-sgd --set entropy_sgd.steps=100", "the parameters never change"),
+        ("learner.kind=sgd --set learner.from_epoch=3", "nothing is learned"),
+        ("schedule.warmup_epochs=3", "the run is over in the warm-up"),
+    ] {
+        let said = place.run(&format!("train --model mlp:4 --epochs 2 --plan --set {set}"));
+        assert!(said.code == 0 && said.err.contains(words), "{set}: {}", said.err);
+    }
+    assert_eq!(place.run("train --model mlp:4 --epochs 2 --plan").err, "");
+    let groups = place.refused("train --model mlp:4 --plan --set optimizer.groups=*:rate=1;fc1.*:rate=0");
+    assert!(groups.contains("earlier groups have them all"), "{groups}");
 }
 
 #[test]

@@ -42,10 +42,10 @@ fn runs_are_listed_filtered_and_sorted() {
     let place = three();
     assert_eq!(ok(place.run("runs tag b +good +v1")), "b  good v1\n");
     assert_snapshot!(ok(place.run("runs --sort test_accuracy")), @r"
-    run  status    model   data   epochs  steps  accuracy    loss  age  tags
-    c    finished  mlp:16  mnist     1/1      2    0.7000  0.2500  now
-    b    finished  mlp:16  mnist     1/1      2    0.8000  0.2500  now  good v1
-    a    finished  mlp:16  mnist     1/1      2    0.9000  0.2500  now
+    run  status    model   data   epochs  steps  test_accuracy  test_loss  age  tags
+    c    finished  mlp:16  mnist     1/1      2         0.7000     0.2500  now
+    b    finished  mlp:16  mnist     1/1      2         0.8000     0.2500  now  good v1
+    a    finished  mlp:16  mnist     1/1      2         0.9000     0.2500  now
     ");
     let filtered = |filter: &str, more: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
@@ -56,6 +56,7 @@ fn runs_are_listed_filtered_and_sorted() {
         let names = document["runs"].as_array().expect("a list").iter().map(|run| run["name"].as_str().unwrap_or(""));
         names.map(str::to_owned).collect::<Vec<_>>()
     };
+    assert_eq!(filtered("data ~ mnist", &["--sort", "test_accuracy"]), ["c", "b", "a"]);
     assert_eq!(filtered("lr > 0.05 and test_accuracy >= 0.8 and tag = good", &[]), ["b"]);
     assert_eq!(filtered("lr < 0.15", &["--sort", "test_accuracy", "--descending", "--limit", "1"]), ["a"]);
     let said = place.run("runs --where lr>5");

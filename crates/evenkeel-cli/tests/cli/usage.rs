@@ -157,7 +157,7 @@ fn help_goes_to_stdout() {
 
     Everywhere:
           --json         Print one JSON document on stdout
-      -q, --quiet        No progress and no hints on stderr
+      -q, --quiet        No progress and no notes on stderr, only warnings and errors
           --threads <N>  Threads to use, results do not depend on it [default: all cores]
           --seed <N>     Seed of every random choice [default: 0, or the run's]
     ");

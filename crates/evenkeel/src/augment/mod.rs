@@ -45,11 +45,13 @@ impl Augmentation {
                 continue;
             }
             image = match *shape {
-                [height, width, channels] if network.reads() == Reads::Numbers => [height, width, channels],
+                [height, width, channels] if network.reads() == Reads::Numbers && height * width > 1 => {
+                    [height, width, channels]
+                }
                 _ => {
                     return Err(Error::input(format!("{key} is for images"))
                         .detail("key", key)
-                        .detail("expected", "samples with height, width and channels")
+                        .detail("expected", "samples with rows and columns of pixels")
                         .detail("got", samples(network))
                         .hint(format!("leave `{key}` out")));
                 }

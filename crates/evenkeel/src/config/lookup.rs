@@ -6,6 +6,8 @@ use crate::nearest;
 
 /// The key of files that names the version that wrote them; it is read past.
 pub(crate) const VERSION: &str = "version";
+/// What a resumed run did otherwise before, see [`Config::to_toml_after`](super::Config::to_toml_after).
+pub(crate) const CHANGES: &str = "changes";
 
 /// The setting called `name` (or an alias of it) in `section`; the top level is the section "".
 pub(crate) fn find(section: &str, name: &str) -> Option<&'static Key> {

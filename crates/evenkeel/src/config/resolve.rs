@@ -1,10 +1,10 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
-use super::choice::{AveragingKind, LearnerKind, OptimizerKind};
+use super::choice::{AveragingKind, EntropyVariant, LearnerKind, OptimizerKind};
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
-use super::lookup::{self, VERSION};
-use super::table::{Config, Key};
+use super::lookup::{self, CHANGES, VERSION};
+use super::table::{Config, EntropySgdConfig, Key};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::fmt;
@@ -94,7 +94,7 @@ impl Config {
     /// The configuration of a run: the defaults, changed by the file, then by flags, then by `--set`, each in the order given.
     ///
     /// `file` is the path (for messages only) and the text. An override counts as `--set` when its origin begins so. An optional setting
-    /// that the file sets is taken back by the value `none`. The key `version` of a file is read past.
+    /// that the file sets is taken back by the value `none`. The keys `version` and `changes` of a file are read past.
     ///
     /// # Errors
     /// The first key that is unknown or set twice, the first value of the wrong type or outside its range, and text that is no TOML,
@@ -120,7 +120,7 @@ impl<'a> Resolver<'a> {
         for (key, value) in table.get_ref() {
             let name = key.get_ref().as_ref();
             let place = place_in(path, text, key, value);
-            if name == VERSION {
+            if name == VERSION || name == CHANGES {
                 continue;
             }
             if !lookup::is_section(name) {
@@ -167,7 +167,8 @@ impl<'a> Resolver<'a> {
             };
             return Err(place.error(fault));
         };
-        self.assign(key, &typed_value(key, &given.value), place)
+        let value = if key.kind.is_quoted() { Cow::from(&given.value) } else { with_all_digits(&given.value) };
+        self.assign(key, &typed_value(key, &value), place)
     }
 
     fn assign(&mut self, key: &'static Key, value: &DeValue<'_>, place: Place<'a>) -> Result<()> {
@@ -198,7 +199,11 @@ impl<'a> Resolver<'a> {
                 _ if reconstructs => RECONSTRUCTION_RATE,
                 OptimizerKind::Sgd => optimizer.learning_rate,
                 OptimizerKind::RmsProp | OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop => 0.01,
-                OptimizerKind::EntropySgd => 1.0,
+                // An outer step goes to the average: in the paper's form it is η γ.
+                OptimizerKind::EntropySgd => match self.config.entropy_sgd {
+                    EntropySgdConfig { variant: EntropyVariant::Paper, scope, .. } if scope > 0.0 => 1.0 / scope,
+                    _ => 1.0,
+                },
                 OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::AdamP | OptimizerKind::Adamax => 0.001,
             };
         }
@@ -294,6 +299,16 @@ impl<'a> Resolver<'a> {
 }
 
 /// A value from the command line: TOML where it is TOML, else a bare word. What must be a text is one already.
+/// A number as TOML wants it, with digits on both sides of its point: `.1` and `1.` are what people write.
+fn with_all_digits(value: &str) -> Cow<'_, str> {
+    let is_digit = |c: char| c.is_ascii_digit();
+    match (value.strip_prefix('.'), value.strip_suffix('.')) {
+        (Some(fraction), _) if fraction.starts_with(is_digit) => format!("0.{fraction}").into(),
+        (_, Some(whole)) if whole.ends_with(is_digit) => format!("{whole}.0").into(),
+        _ => value.into(),
+    }
+}
+
 fn typed_value<'v>(key: &Key, value: &'v str) -> DeValue<'v> {
     let bare = || DeValue::String(Cow::Borrowed(value));
     match DeValue::parse(value).map(Spanned::into_inner) {

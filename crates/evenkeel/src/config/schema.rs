@@ -4,7 +4,7 @@
 //! refuses as well; the other way round, a schema does not know how settings go together, nor the few rules beyond the form of a text
 //! (heads that divide a width), and JSON does not tell `1.0` from `1`.
 
-use super::lookup::VERSION;
+use super::lookup::{CHANGES, VERSION};
 use super::model::{MODELS, ModelSpec, Sizes};
 use super::setting::Kind;
 use super::table::{Config, KEYS, Key, SECTIONS};
@@ -21,6 +21,8 @@ pub fn schema() -> Value {
     let defaults = Config::default().to_json();
     let mut properties = Map::new();
     properties.insert(VERSION.into(), json!({ "description": "The version that wrote the file; it is read past." }));
+    let changes = "What a run that was resumed did otherwise up to a step; it is read past.";
+    properties.insert(CHANGES.into(), json!({ "description": changes }));
     properties.extend(section("", &defaults));
     for (name, about) in SECTIONS {
         let keys = section(name, &defaults[name]);

@@ -270,7 +270,7 @@ settings! {
     optimizer: OptimizerConfig {
         /// Which rule.
         name: OptimizerKind = OptimizerKind::Sgd;
-        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, spherical-sgd and quasi-rmsprop, else 0.001; for autoencoder and vae 0.001.
+        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, spherical-sgd and quasi-rmsprop, 1 for entropy-sgd (paper: 1 / entropy_sgd.scope), else 0.001; for autoencoder and vae 0.001.
         learning_rate | lr: f64 = 0.1, [above 0];
         /// sgd, rmsprop: share of the last step that is kept in the next one. Left out for rmsprop: 0.
         momentum: f64 = 0.9, [at least 0 and below 1];

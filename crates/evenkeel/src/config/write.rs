@@ -1,6 +1,6 @@
 //! A configuration as text: `run.toml`, JSON, and the reference of all settings.
 
-use super::lookup::VERSION;
+use super::lookup::{CHANGES, VERSION};
 use super::setting::{Kind, quoted};
 use super::table::{Config, KEYS, Key, SECTIONS};
 use serde_json::Value;
@@ -27,10 +27,32 @@ impl Config {
 
     /// The first setting whose value is another one in `other`, and both values as a file has them; `but` are not looked at.
     pub fn first_difference(&self, other: &Config, but: &[&str]) -> Option<(&'static Key, String, String)> {
+        self.differences(other).find(|(key, ..)| !but.contains(&key.path))
+    }
+
+    fn differences(&self, other: &Config) -> impl Iterator<Item = (&'static Key, String, String)> {
         let written = |key: &Key, config: &Config| (key.write)(config).unwrap_or_else(|| quoted("none"));
-        let keys = KEYS.iter().filter(|key| !but.contains(&key.path));
-        let mut values = keys.map(|key| (key, written(key, self), written(key, other)));
-        values.find(|(_, here, there)| here != there)
+        let values = KEYS.iter().map(move |key| (key, written(key, self), written(key, other)));
+        values.filter(|(_, here, there)| here != there)
+    }
+
+    /// The same for a run that went on with this configuration after `step` steps, so that nobody takes it for that of all steps: the text
+    /// ends in a table `[[changes]]` for each time, with the values up to that step. `before` and `written` are the configuration until
+    /// then, and its text.
+    pub fn to_toml_after(&self, step: u64, before: &Config, written: &str) -> String {
+        let written: toml::Table = written.parse().unwrap_or_default();
+        let earlier = written.get(CHANGES).and_then(|changes| changes.as_array()).into_iter().flatten();
+        let mut result = self.to_toml();
+        for change in earlier.filter_map(|change| change.as_table()) {
+            result.push_str(&format!("\n[[{CHANGES}]]\n"));
+            result.extend(change.iter().map(|(key, value)| format!("{} = {value}\n", quoted(key))));
+        }
+        let changed: Vec<String> =
+            before.differences(self).map(|(key, value, _)| format!("{} = {value}\n", quoted(key.path))).collect();
+        if !changed.is_empty() && step > 0 {
+            result.push_str(&format!("\n[[{CHANGES}]]\n\"step\" = {step}\n{}", changed.concat()));
+        }
+        result
     }
 
     /// The same as JSON: one object a section, the version first, absent values as `null`.

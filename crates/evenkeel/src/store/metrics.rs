@@ -112,6 +112,16 @@ impl Metrics {
         self.records.iter().find(broken).map(|record| record.step)
     }
 
+    /// How many different steps have a record.
+    pub fn steps(&self) -> u64 {
+        self.records.chunk_by(|one, next| one.step == next.step).count() as u64
+    }
+
+    /// Whether each of the first `count` steps has a record, and none comes behind them.
+    pub fn has_all_steps(&self, count: u64) -> bool {
+        self.steps() == count && self.records.last().map_or(0, |record| record.step) == count
+    }
+
     /// The last number written for a value.
     pub fn last(&self, name: &str) -> Option<f64> {
         self.records.iter().rev().find_map(|record| record.get(name))

@@ -113,9 +113,14 @@ impl Run {
                     .hint("give the folder of a run, the one that holds `run.toml`"));
             }
             Err(error) if error.kind() == IoKind::NotFound => {
+                let usual = Path::new("runs").join(dir);
+                let hint = match usual.join("run.toml").is_file() {
+                    true => format!("did you mean {}?", usual.display()),
+                    false => "check the path; without `--out`, runs are made in `runs/`".to_owned(),
+                };
                 return Err(Error::input("there is no run here: the folder does not exist")
                     .detail("file", dir.display())
-                    .hint("check the path; without `--out`, runs are made in `runs/`"));
+                    .hint(hint));
             }
             Err(error) => return Err(Error::io("open the run", dir, &error)),
         }

@@ -11,7 +11,8 @@ impl Run {
     /// process that was killed on the way left is cleared by the next removal beside it.
     ///
     /// # Errors
-    /// When another process trains it, or the folder cannot be renamed, and then the run is as it was; or when it cannot be emptied.
+    /// When another process trains it, or the folder cannot be renamed, and then the run is as it was; or when it cannot be emptied, and
+    /// then what is left is where it was.
     pub fn remove(self) -> Result<()> {
         let claim = self.claim().map_err(|error| error.hint("stop it first"))?;
         let dir = fs::canonicalize(self.dir()).map_err(|error| Error::io("find the run", self.dir(), &error))?;
@@ -21,8 +22,11 @@ impl Run {
         let gone = parent.join(format!(".{name}.gone-{}", std::process::id()));
         fs::rename(&dir, &gone).map_err(|error| Error::io("remove the run", &dir, &error))?;
         files::sync_folder(parent)?;
-        let emptied =
-            fs::remove_dir_all(&gone).map_err(|error| Error::io("empty the folder of a removed run", &gone, &error));
+        let emptied = fs::remove_dir_all(&gone).map_err(|error| {
+            // What is left of it is shown where it was, so that it can be removed again.
+            let place = if fs::rename(&gone, &dir).is_ok() { &dir } else { &gone };
+            Error::io("empty the folder of a removed run", place, &error)
+        });
         drop(claim);
         emptied
     }

@@ -16,6 +16,7 @@ mod start;
 mod step;
 mod supply;
 mod way_back;
+mod without_effect;
 
 pub use best::{Best, best_checkpoint};
 pub use evaluate::{Evaluation, Evaluator};
@@ -28,3 +29,4 @@ pub use session::{Outcome, train};
 pub use start::start;
 pub use step::{StepResult, Trainer, TrainerOptions};
 pub(crate) use step::{optimizer_slots, pass_name};
+pub use without_effect::without_effect;

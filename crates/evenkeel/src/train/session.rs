@@ -8,14 +8,14 @@ use super::learning::{self, Learning};
 use super::look::Look;
 use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
-use super::step::{StepResult, Trainer, pass_name};
+use super::step::{StepResult, Trainer};
 use super::supply::{Supply, batches_ahead};
-use super::way_back::{shell_word, smaller_rate, way_back};
+use super::way_back::{first_place, shell_word, smaller_rate, way_back};
 use crate::ahead::Ahead;
 use crate::batch::Batch;
 use crate::config::{Config, InitMethod, NormMode};
 use crate::data::Batches;
-use crate::experiment::{Experiment, HessianProbe};
+use crate::experiment::{Experiment, HessianProbe, config_of};
 use crate::init::{InitMeasurement, Prepared};
 use crate::network::{Noise, State};
 use crate::nn::Targets;
@@ -23,7 +23,7 @@ use crate::norm::recalibrate;
 use crate::optim::{Pace, Schedule};
 use crate::report::write_report;
 use crate::store::index::Follow;
-use crate::store::{Checkpoint, Content, MetricsWriter, Record, Run, layer_metrics};
+use crate::store::{Checkpoint, Content, Metrics, MetricsWriter, Record, Run, layer_metrics};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -98,6 +98,15 @@ fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpo
     }
 }
 
+/// What a resumed run no longer knows of its steps.
+fn metrics_lost(run: &Run, known: &Metrics, broken: usize, step: u64) -> Error {
+    Error::input("the metrics of steps that were made are damaged or gone")
+        .detail("file", run.metrics_path().display())
+        .detail("expected", format!("{step} steps"))
+        .detail("got", format!("{} and {broken} broken lines", known.steps()))
+        .hint("copy the file back for its curves; until then all checkpoints are kept, since the best is not known")
+}
+
 struct Session<'e> {
     experiment: &'e Experiment,
     run: Run,
@@ -114,6 +123,8 @@ struct Session<'e> {
     started: Instant,
     test: Evaluation,
     best: Option<Best>,
+    /// Whether the metrics have all steps: else an older checkpoint may be the best, and none is cleared.
+    knows_all: bool,
     lambda_max: Option<f64>,
     /// What was made of the drawn weights, until it is written down.
     prepared: Option<InitMeasurement>,
@@ -154,7 +165,7 @@ impl<'e> Session<'e> {
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut prepared = if resume { None } else { prepare(experiment, observer)? };
         let mut progress = Progress::default();
-        let mut best = None;
+        let (mut best, mut knows_all) = (None, true);
         let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
         let claim = run.claim()?;
@@ -176,11 +187,19 @@ impl<'e> Session<'e> {
                 trainer.set_state(experiment.initial_state(), None)?;
                 prepared = prepare(experiment, observer)?;
             }
+            let broken = run.metrics()?.broken_lines.len();
             metrics.truncate_after(progress.step)?;
-            best = best_checkpoint(&run, &run.metrics()?, config.checkpoint.best)?;
-            // A process that was killed may have saved and not cleared up.
-            run.keep_checkpoints(config.checkpoint.keep, best.map(|best| best.step))?;
-            crate::store::write_atomically(&run.config_path(), config.to_toml().as_bytes())?;
+            let known = run.metrics()?;
+            best = best_checkpoint(&run, &known, config.checkpoint.best)?;
+            if broken > 0 || !known.has_all_steps(progress.step) {
+                knows_all = false;
+                observer.event(&Event::MetricsLost(metrics_lost(&run, &known, broken, progress.step)));
+            } else {
+                // A process that was killed may have saved and not cleared up.
+                run.keep_checkpoints(config.checkpoint.keep, best.map(|best| best.step))?;
+            }
+            let text = config.to_toml_after(progress.step, &config_of(&run, &[])?, &run.config()?);
+            crate::store::write_atomically(&run.config_path(), text.as_bytes())?;
         }
         let prepared =
             prepared.map(|Prepared { state, measurement }| trainer.set_state(state, None).map(|()| measurement));
@@ -205,6 +224,7 @@ impl<'e> Session<'e> {
             started: Instant::now(),
             test: nothing,
             best,
+            knows_all,
             lambda_max: None,
             prepared,
             fresh,
@@ -485,6 +505,9 @@ impl<'e> Session<'e> {
         let checkpoint = self.experiment.checkpoint(parameters, buffers, self.trainer.optimizer_state(), rest);
         self.metrics.sync()?;
         self.run.save_checkpoint(self.progress.step, &checkpoint)?;
+        if !self.knows_all {
+            return Ok(());
+        }
         self.run.keep_checkpoints(self.config().checkpoint.keep, self.best.map(|best| best.step))
     }
 
@@ -514,11 +537,7 @@ impl<'e> Session<'e> {
         self.record(step, values)?;
         let mut error = Error::numerical(format!("the {what} became {value} at step {step}"));
         if let Some(found) = self.trainer.diagnose(batch)? {
-            let place = if found.scope.is_empty() { "the inputs" } else { &found.scope };
-            let (channels, of) = found.channels;
-            let operation = &found.operation;
-            let pass = pass_name(found.pass);
-            error = error.detail("first", format!("{place} ({operation}, {pass}; {channels} of {of} channels)"));
+            error = error.detail("first", first_place(&found));
         }
         self.with_way_back(error)
     }

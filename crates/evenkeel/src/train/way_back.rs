@@ -1,7 +1,9 @@
 //! How is a run that failed gone on with, as one would type it?
 
+use super::step::pass_name;
 use crate::store::Run;
 use crate::{Error, Result};
+use evenkeel_cpu::NonFinite;
 use std::path::Path;
 
 /// Says what is kept of a run that diverged after `step` steps, and a command that goes on from it with a `smaller` rate.
@@ -26,6 +28,19 @@ pub(super) fn way_back(run: &Run, step: u64, smaller: &str, error: Error) -> Res
     Ok(error
         .detail("kept", format!("{place}, a finite state"))
         .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} {smaller}`")))
+}
+
+/// Where numbers first stopped being finite, as a message says it.
+pub(super) fn first_place(found: &NonFinite) -> String {
+    let (channels, of) = found.channels;
+    let weight = ["input param/", "input iterate/"].iter().find_map(|kind| found.operation.strip_prefix(kind));
+    match weight {
+        Some(weight) => format!("{weight}, as the step before left it; {channels} of {of} channels"),
+        None => {
+            let place = if found.scope.is_empty() { "the inputs" } else { &found.scope };
+            format!("{place} ({}, {}; {channels} of {of} channels)", found.operation, pass_name(found.pass))
+        }
+    }
 }
 
 /// A tenth of the rate, or less where the sharpness asks for it; one digit, as one would type it.

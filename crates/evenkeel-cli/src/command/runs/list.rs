@@ -47,7 +47,8 @@ fn lines(runs: &[Listed], now: f64) -> String {
         return String::new();
     }
     let mut rows = vec![
-        ["run", "status", "model", "data", "epochs", "steps", "accuracy", "loss", "age", "tags"].map(str::to_owned),
+        ["run", "status", "model", "data", "epochs", "steps", "test_accuracy", "test_loss", "age", "tags"]
+            .map(str::to_owned),
     ];
     for run in runs {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());

@@ -11,7 +11,11 @@ pub(super) fn run(base: &Path, flags: &RunsTag, output: &Output) -> Result<()> {
     let (mut add, mut remove) = (Vec::new(), Vec::new());
     for change in &flags.changes {
         match change.split_at_checked(1) {
-            Some(("+", tag)) => add.push(tag.to_owned()),
+            // Of the same tag the last word counts.
+            Some(("+", tag)) => {
+                remove.retain(|other| other != tag);
+                add.push(tag.to_owned());
+            }
             Some(("-", tag)) if !tag.starts_with('-') => remove.push(tag.to_owned()),
             _ => {
                 return Err(Error::input(format!("'{change}' neither adds nor takes away a tag"))

@@ -260,6 +260,8 @@ impl Translator<'_> {
         if name == TAG {
             return Ok(Meaning::Tag);
         }
+        // As the list calls it.
+        let name = if name == "data" { "data.source" } else { name };
         if let Some((_, sql, numeric)) = COLUMNS.iter().find(|(column, ..)| *column == name) {
             return Ok(Meaning::Column { sql, numeric: *numeric });
         }
