@@ -7,7 +7,7 @@ use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eig
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
-use crate::nn::{Reads, Targets};
+use crate::nn::{Model, Reads, Regression, Targets};
 use crate::optim::{self, Optimizer, Pace, Schedule};
 use crate::regularize::{BatchEntropy, batch_entropy};
 use crate::store::{
@@ -434,7 +434,12 @@ pub(crate) fn dtype(precision: Precision) -> DType {
 }
 
 fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Network> {
-    let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
+    let model = models::build(&config.model, config.norm, config.activation, dataset.outputs());
+    // A network that gives back its inputs looks at no labels.
+    let model: Box<dyn Model> = match (dataset.train.target_width(), model.targets()) {
+        (Some(_), Targets::Classes) => Box::new(Regression(model)),
+        _ => model,
+    };
     let mismatch = |reads: &str, holds: &str, hint: &str| {
         Err(Error::input(format!("model '{}' reads {reads}, and the data set holds {holds}", config.model))
             .detail("key", "model")
@@ -457,6 +462,9 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .detail("expected", false)
             .hint("leave `data.normalize` out, or use `--set loss=squared`"));
     }
+    if config.loss == Loss::Bernoulli && model.targets() == Targets::Numbers {
+        check_probabilities(dataset)?;
+    }
     if config.data.label_noise > 0.0 && model.targets() == Targets::Inputs {
         return Err(Error::input(format!("model '{}' gives back its inputs and looks at no labels", config.model))
             .detail("key", "data.label_noise")
@@ -465,6 +473,22 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .hint("leave `data.label_noise` out"));
     }
     assemble::network(config, model, &dataset.image_shape, precision)
+}
+
+/// Refuses numbers to be predicted that no probability can be.
+fn check_probabilities(dataset: &Dataset) -> Result<()> {
+    let Some((part, value)) = [("training", &dataset.train), ("test", &dataset.test)]
+        .into_iter()
+        .find_map(|(part, split)| split.target_outside(0.0..=1.0).map(|value| (part, value)))
+    else {
+        return Ok(());
+    };
+    Err(Error::input("loss bernoulli compares with numbers from 0 to 1, and a target is outside")
+        .detail("key", "loss")
+        .detail("part", part)
+        .detail("expected", "targets from 0 to 1")
+        .detail("got", value)
+        .hint("use `--set loss=squared`, or scale the targets"))
 }
 
 /// The tensors of these names, in this order; each file's bytes are freed as soon as they are numbers.

@@ -23,7 +23,8 @@ const PAPER: u8 = 64;
 /// Columns of a terminal that a picture takes at most.
 const COLUMNS: usize = 16;
 
-/// Writes the first training samples of each class (a row a class, in the order of the labels, at most 10 samples of 20 classes).
+/// Writes the first training samples of each class (a row a class, in the order of the labels, at most 10 samples of 20 classes); without
+/// classes the first samples, in one row.
 ///
 /// # Errors
 /// When the samples are no pictures, or the file cannot be written.
@@ -59,8 +60,8 @@ pub fn write_sheet(dataset: &Dataset, path: &Path) -> Result<()> {
     write_atomically(path, &bytes)
 }
 
-/// The first training sample of each class in half-block characters of 24-bit color, for a terminal of so many columns; lines end with a
-/// line feed. `None` where samples are no pictures.
+/// The first training sample of each class, or of all where there are no classes, in half-block characters of 24-bit color, for a terminal
+/// of so many columns; lines end with a line feed. `None` where samples are no pictures.
 pub fn terminal_sheet(dataset: &Dataset, columns: usize) -> Option<String> {
     let pictures = Pictures::of(dataset).ok()?;
     let [height, width] = pictures.size;
@@ -117,8 +118,11 @@ impl<'a> Pictures<'a> {
         }
     }
 
-    /// The first `count` samples of each class that has any.
+    /// The first `count` samples of each class that has any; of all where there are no classes.
     fn first_of_classes(&self, count: usize) -> Vec<Vec<usize>> {
+        if self.split.target_width().is_some() {
+            return vec![(0..self.split.len().min(count)).collect()];
+        }
         let mut rows = vec![Vec::new(); self.classes];
         for (sample, &label) in self.split.labels().iter().enumerate() {
             if let Some(row) = usize::try_from(label).ok().and_then(|label| rows.get_mut(label))
