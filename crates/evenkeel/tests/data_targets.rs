@@ -1,7 +1,9 @@
 //! Numbers that are to be predicted, and rows of a table that are images.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Cursor, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -13,9 +15,11 @@ use evenkeel::graph::{DType, Tensor};
 use evenkeel::models::Mlp;
 use evenkeel::nn::{NormSettings, Regression};
 use evenkeel::optim::Sgd;
+use evenkeel::store::{ElementType, NamedTensor, write_safetensors};
 use evenkeel::study::{self, Fit};
 use evenkeel::train::{Trainer, TrainerOptions, TrainingPlan};
 use evenkeel::{Batch, ErrorKind, Network, Result, State};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 /// Options for numbers, a half of the samples held back, nothing normalized.
@@ -122,6 +126,35 @@ fn arrays_have_a_number_or_a_row_of_numbers_a_sample() {
     fs::write(rows.path().join("y_test.npy"), npy("|i1", "(1, 1, 2)", &[1, 2])).unwrap();
     let error = read("npy", rows.path(), &numbers()).unwrap_err().to_string();
     says(&error, &["a number or a row of numbers", "[samples, numbers]", "1×1×2", "reshape"]);
+}
+
+#[test]
+fn archives_and_tensors_have_the_numbers_of_a_folder_of_arrays() {
+    let (x, y) = ([1.0, 2.0, 3.0, 4.0], [0.5, -0.5, 7.0, 8.0]);
+    let files = [("x_train.npy", npy("<f8", "(4, 1)", &floats(&x))), ("y_train.npy", npy("<f8", "(4,)", &floats(&y)))];
+    let rows = folder(&[(files[0].0, &files[0].1), (files[1].0, &files[1].1)]);
+    let expected = all(&read("npy", rows.path(), &numbers()).unwrap());
+    assert_eq!(expected[2], (vec![3.0], vec![7.0]));
+
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in &files {
+        writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    let archive = rows.path().join("d.npz");
+    fs::write(&archive, writer.finish().unwrap().into_inner()).unwrap();
+    assert_eq!(all(&read("npz", &archive, &numbers()).unwrap()), expected);
+
+    let tensor = |name: &str, shape: &[usize], values: &[f64]| NamedTensor {
+        name: name.into(),
+        dtype: ElementType::F64,
+        shape: shape.to_vec(),
+        bytes: floats(values).into(),
+    };
+    let tensors = [tensor("train/x", &[4, 1], &x), tensor("train/y", &[4, 1], &y)];
+    let path = rows.path().join("d.safetensors");
+    write_safetensors(&path, &tensors, &BTreeMap::new()).unwrap();
+    assert_eq!(all(&read("safetensors", &path, &numbers()).unwrap()), expected);
 }
 
 #[test]
@@ -402,4 +435,25 @@ fn images_of_a_table_are_augmented_and_read_by_convolutions() {
     let order: Vec<u32> = (0..8).collect();
     let moved = experiment.augmentation().unwrap().apply(batch.clone(), &order, 0, 0).unwrap();
     assert!(moved.inputs != batch.inputs && moved.labels == batch.labels);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn no_table_and_no_array_of_targets_panics(text in "[0-9a-z.,;\\-\n]{0,60}", shape in "\\([0-9, ]{0,9}\\)", extent in 1..9_usize) {
+        let options = LoadOptions { shape: Some(ImageShape([extent, 1, 1])), ..numbers() };
+        let _ = (table(&text, &options), table(&text, &numbers()));
+        let rows = folder(&[("x_train.npy", &npy("|u1", "(2, 2)", &[1; 4])), ("y_train.npy", &npy("<f8", &shape, text.as_bytes()))]);
+        let _ = (read("npy", rows.path(), &options), read("npy", rows.path(), &numbers()));
+    }
+
+    #[test]
+    fn targets_come_back_as_they_were_written(rows in proptest::collection::vec((any::<f32>(), any::<f32>()), 2..40)) {
+        prop_assume!(rows.iter().all(|(x, y)| x.is_finite() && y.is_finite()));
+        let text: String = rows.iter().map(|(x, y)| format!("{x:?},{y:?}\n")).collect();
+        let mut expected: Vec<_> = rows.iter().map(|(x, y)| (vec![f64::from(*x)], vec![f64::from(*y)])).collect();
+        expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        prop_assert_eq!(all(&table(&text, &numbers()).unwrap()), expected);
+    }
 }

@@ -205,6 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn without_classes_a_sheet_shows_the_first_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |n: usize| format!("0,{n},9,{}\n", n as f64 / 3.0);
+        std::fs::write(folder.path().join("t.csv"), (0..40).map(row).collect::<String>()).unwrap();
+        let options = LoadOptions {
+            targets: crate::config::DataTargets::Numbers,
+            shape: Some(crate::config::ImageShape([1, 3, 1])),
+            ..LoadOptions::default()
+        };
+        let dataset = load(&DataSpec::Csv(folder.path().join("t.csv")), &options).unwrap();
+        assert_eq!(Pictures::of(&dataset).unwrap().first_of_classes(3), [[0, 1, 2]]);
+        let path = folder.path().join("sheet.png");
+        write_sheet(&dataset, &path).unwrap();
+        let sheet = image::open(&path).unwrap();
+        assert_eq!((sheet.width(), sheet.height()), (10 * (63 + 2) + 2, 21 + 2 + 2));
+    }
+
+    #[test]
     fn a_terminal_shows_two_rows_of_pixels_a_line_and_as_many_pictures_as_fit() {
         let text = terminal_sheet(&digits(), 80).unwrap();
         let lines: Vec<&str> = text.lines().collect();
