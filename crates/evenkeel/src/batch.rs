@@ -1,6 +1,6 @@
 //! Samples in memory, as programs take them.
 
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Real, Split};
 use crate::{Error, Result};
 use evenkeel_graph::{DType, Element, Tensor};
 
@@ -32,23 +32,30 @@ impl Batch {
         if split.is_text() {
             return Self::of_text(split, indices);
         }
-        let mut shape = vec![indices.len()];
-        shape.extend(split.image_shape());
-        let mut labels = vec![0i32; indices.len()];
-        let elements = indices.len() * split.image_len();
-        let inputs = match dtype {
-            DType::F64 => {
-                let mut pixels = vec![0.0f64; elements];
-                split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
-                Tensor::new(shape, pixels)
+        match dtype {
+            DType::F64 => Self::of_samples::<f64>(dataset, split, indices),
+            _ => Self::of_samples::<f32>(dataset, split, indices),
+        }
+    }
+
+    fn of_samples<T: Real + Element + Default>(dataset: &Dataset, split: &Split, indices: &[u32]) -> Result<Batch> {
+        let shape = [&[indices.len()], &split.image_shape()[..]].concat();
+        let mut inputs = vec![T::default(); indices.len() * split.image_len()];
+        let elements = inputs.len();
+        let labels = match split.target_width() {
+            Some(width) => {
+                let mut targets = vec![T::default(); indices.len() * width];
+                split.inputs(indices, &dataset.normalization, &mut inputs)?;
+                split.targets(indices, &mut targets)?;
+                Tensor::new([indices.len(), width], targets)
             }
-            _ => {
-                let mut pixels = vec![0.0f32; elements];
-                split.batch(indices, &dataset.normalization, &mut pixels, &mut labels)?;
-                Tensor::new(shape, pixels)
+            None => {
+                let mut labels = vec![0i32; indices.len()];
+                split.batch(indices, &dataset.normalization, &mut inputs, &mut labels)?;
+                Tensor::new([indices.len()], labels)
             }
         };
-        match (inputs, Tensor::new([indices.len()], labels)) {
+        match (Tensor::new(shape, inputs), labels) {
             (Some(inputs), Some(labels)) => Ok(Batch { inputs, labels }),
             _ => Err(Error::input("a batch has too many elements").detail("got", format!("{elements} elements"))),
         }

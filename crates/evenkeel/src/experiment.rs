@@ -7,7 +7,7 @@ use crate::curvature::{Curvature, LanczosOptions, SymmetricOperator, largest_eig
 use crate::data::{self, DataSpec, Dataset, LoadOptions};
 use crate::init::Scheme;
 use crate::network::{Network, State};
-use crate::nn::{Reads, Targets};
+use crate::nn::{Model, Reads, Regression, Targets};
 use crate::optim::{self, Optimizer, Pace, Schedule};
 use crate::regularize::{BatchEntropy, batch_entropy};
 use crate::store::{
@@ -18,10 +18,13 @@ use crate::{Error, ErrorKind, Result, assemble, models};
 use evenkeel_graph::{DType, Data, Shape, Tensor};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// Floating-point operations a measurement may take to be made along the way unasked: some seconds on one core.
 const CHEAP_MEASUREMENT: u64 = 200_000_000_000;
+/// What the digest of the data is called in a checkpoint's `state.json`.
+const DATA: &str = "data";
 /// Looks at the layers over a run: at most, at least, and steps from one to the next that make their cost small.
 const LOOKS: u64 = 100;
 const LEAST_LOOKS: u64 = 10;
@@ -40,6 +43,8 @@ pub struct Experiment {
     pub dataset: Dataset,
     /// The network, traced for the samples' shape.
     pub network: Network,
+    /// See [`Dataset::digest`]; taken when it is first asked for.
+    digest: OnceLock<Option<String>>,
 }
 
 impl Experiment {
@@ -65,7 +70,7 @@ impl Experiment {
         let precision = dtype(config.dtype);
         let network = network(&config, &dataset, precision)?;
         Augmentation::new(&config.augment, &network, config.seed)?;
-        let mut experiment = Experiment { config, dataset, network };
+        let mut experiment = Experiment { config, dataset, network, digest: OnceLock::new() };
         experiment.choose_interval();
         experiment.choose_best()?;
         Ok(experiment)
@@ -184,6 +189,28 @@ impl Experiment {
         })
     }
 
+    fn digest(&self) -> Option<&str> {
+        self.digest.get_or_init(|| self.dataset.digest()).as_deref()
+    }
+
+    /// Refuses a checkpoint that was made with other data: with other samples, labels, or another order of them. Those of older versions do
+    /// not know what they were made with.
+    ///
+    /// # Errors
+    /// When it is other data.
+    pub fn check_data(&self, checkpoint: &Checkpoint<'_>) -> Result<()> {
+        let Some((there, here)) =
+            checkpoint.state[DATA].as_str().zip(self.digest()).filter(|(there, here)| there != here)
+        else {
+            return Ok(());
+        };
+        Err(Error::input("the data is not what the run was trained with")
+            .detail("data", &self.config.data.source)
+            .detail("expected", format!("digest {there}"))
+            .detail("got", format!("digest {here}"))
+            .hint("bring the files back; where they lie elsewhere now, say so with `train --resume --data FORM` or in `run.toml`"))
+    }
+
     /// The rule that turns gradients into steps, as far as it is the same for every network ([`optim::of_config`]).
     pub fn optimizer(&self) -> Box<dyn Optimizer> {
         optim::of_config(&self.config)
@@ -216,8 +243,11 @@ impl Experiment {
         parameters: &'t [Tensor],
         buffers: &'t [Tensor],
         optimizer: &'t [Tensor],
-        rest: serde_json::Value,
+        mut rest: serde_json::Value,
     ) -> Checkpoint<'t> {
+        if let (Some(digest), Some(rest)) = (self.digest(), rest.as_object_mut()) {
+            rest.insert(DATA.into(), digest.into());
+        }
         let slots = optimizer_slots(&self.network, &*self.optimizer());
         let (infos, kept) = (self.network.parameters().iter(), self.network.buffers().iter());
         Checkpoint {
@@ -434,7 +464,12 @@ pub(crate) fn dtype(precision: Precision) -> DType {
 }
 
 fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Network> {
-    let model = models::build(&config.model, config.norm, config.activation, dataset.class_names.len());
+    let model = models::build(&config.model, config.norm, config.activation, dataset.outputs());
+    // A network that gives back its inputs looks at no labels.
+    let model: Box<dyn Model> = match (dataset.train.target_width(), model.targets()) {
+        (Some(_), Targets::Classes) => Box::new(Regression(model)),
+        _ => model,
+    };
     let mismatch = |reads: &str, holds: &str, hint: &str| {
         Err(Error::input(format!("model '{}' reads {reads}, and the data set holds {holds}", config.model))
             .detail("key", "model")
@@ -457,6 +492,9 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .detail("expected", false)
             .hint("leave `data.normalize` out, or use `--set loss=squared`"));
     }
+    if config.loss == Loss::Bernoulli && model.targets() == Targets::Numbers {
+        check_probabilities(dataset)?;
+    }
     if config.data.label_noise > 0.0 && model.targets() == Targets::Inputs {
         return Err(Error::input(format!("model '{}' gives back its inputs and looks at no labels", config.model))
             .detail("key", "data.label_noise")
@@ -465,6 +503,22 @@ fn network(config: &Config, dataset: &Dataset, precision: DType) -> Result<Netwo
             .hint("leave `data.label_noise` out"));
     }
     assemble::network(config, model, &dataset.image_shape, precision)
+}
+
+/// Refuses numbers to be predicted that no probability can be.
+fn check_probabilities(dataset: &Dataset) -> Result<()> {
+    let Some((part, value)) = [("training", &dataset.train), ("test", &dataset.test)]
+        .into_iter()
+        .find_map(|(part, split)| split.target_outside(0.0..=1.0).map(|value| (part, value)))
+    else {
+        return Ok(());
+    };
+    Err(Error::input("loss bernoulli compares with numbers from 0 to 1, and a target is outside")
+        .detail("key", "loss")
+        .detail("part", part)
+        .detail("expected", "targets from 0 to 1")
+        .detail("got", value)
+        .hint("use `--set loss=squared`, or scale the targets"))
 }
 
 /// The tensors of these names, in this order; each file's bytes are freed as soon as they are numbers.

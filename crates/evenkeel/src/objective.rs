@@ -94,7 +94,8 @@ pub fn fits(loss: Loss, targets: Targets) -> Result<()> {
     Err(Error::input(format!("loss {loss} is for classes, and the network is compared with {what}"))
         .detail("key", "loss")
         .detail("expected", format!("{} or {}", Loss::Squared, Loss::Bernoulli))
-        .detail("got", loss))
+        .detail("got", loss)
+        .hint("use `--set loss=squared`, or leave `loss` out"))
 }
 
 /// 1 for each label whose logit is the largest of its row, else 0: `[..]`. With shares of classes, the share of the class with the largest logit.

@@ -82,6 +82,8 @@ prop_compose! {
     fn data()(
         // A source called "none" is as good a name as any other.
         source in prop_oneof![any::<String>(), Just("none".to_owned())],
+        targets in choice(DataTargets::ALL),
+        shape in prop::option::of([1..=65_536_usize, 1..=65_536, 1..=65_536].prop_map(ImageShape)),
         limit in prop::option::of(1..=usize::MAX),
         (balanced, label_noise) in (any::<bool>(), 0.0..=1.0),
         test_limit in prop::option::of(1..=usize::MAX),
@@ -89,7 +91,7 @@ prop_compose! {
         tokens in prop::option::of(1..=usize::MAX),
         normalize: bool,
     ) -> DataConfig {
-        DataConfig { source, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize }
+        DataConfig { source, targets, shape, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize }
     }
 }
 
@@ -390,6 +392,7 @@ fn the_defaults_are_written_in_a_fixed_order() {
 
     [data]
     source = "digits"
+    targets = "classes"
     balanced = false
     label_noise = 0.0
     test_fraction = 0.2
@@ -591,6 +594,23 @@ fn a_network_that_gives_back_its_inputs_has_loss_pixels_and_rate_for_it_where_no
     let chosen = ["model=vae", "data.normalize=true", "loss=squared", "optimizer.lr=0.5"];
     assert_eq!(of(&chosen), (Loss::Squared, true, 0.5));
     assert_eq!(of(&["model=mlp", "loss=bernoulli"]), (Loss::Bernoulli, true, 0.1));
+    assert_eq!(of(&["model=vae", "data.targets=numbers"]).0, Loss::Bernoulli);
+}
+
+#[test]
+fn numbers_to_be_predicted_have_the_squared_loss_and_a_rate_for_it_where_nobody_says_otherwise() {
+    let resolved = |settings: &[&str]| {
+        let overrides: Vec<Override> = settings.iter().map(|text| Override::set(text).unwrap()).collect();
+        let config = Config::resolve(None, &overrides).unwrap();
+        (config.loss, config.optimizer.learning_rate)
+    };
+    let loss = |settings: &[&str]| resolved(settings).0;
+    assert_eq!(resolved(&["data.targets=numbers"]), (Loss::Squared, 0.01));
+    assert_eq!(resolved(&["data.targets=numbers", "optimizer.name=adam", "loss=squared"]), (Loss::Squared, 0.001));
+    assert_eq!(resolved(&["data.targets=numbers", "model=vae", "optimizer.lr=0.5"]), (Loss::Bernoulli, 0.5));
+    assert_eq!(loss(&["data.targets=numbers", "loss=bernoulli"]), Loss::Bernoulli);
+    assert_eq!(loss(&["data.targets=numbers", "loss=cross-entropy"]), Loss::CrossEntropy);
+    assert_eq!(loss(&["data.targets=classes"]), Loss::CrossEntropy);
 }
 
 #[test]

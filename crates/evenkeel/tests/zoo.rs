@@ -167,6 +167,7 @@ fn what_does_not_go_together_is_refused_in_words() {
       key       loss
       expected  squared or bernoulli
       got       cross-entropy
+    hint: use `--set loss=squared`, or leave `loss` out
     ");
 }
 

@@ -3,7 +3,7 @@
 use crate::arguments::{Common, Data, DataCheck, DataCommand, DataFetch};
 use crate::output::{Output, bytes, grouped, number};
 use evenkeel::config::{Config, Override};
-use evenkeel::data::{self, Channel, Check, FetchEvent, FetchOptions, LoadOptions, Published};
+use evenkeel::data::{self, Channel, Check, ClassCount, FetchEvent, FetchOptions, LoadOptions, Published};
 use evenkeel::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -53,7 +53,8 @@ fn check(flags: &DataCheck, common: &Common, output: &Output) -> Result<()> {
     let check = data::check(&dataset);
     if let Some(path) = &flags.sheet {
         data::write_sheet(&dataset, path)?;
-        output.note(&format!("samples of each class: {}", path.display()));
+        let what = if check.targets.is_some() { "the first samples" } else { "samples of each class" };
+        output.note(&format!("{what}: {}", path.display()));
     }
     output.text(&shown(&check))?;
     if output.shows_pictures() {
@@ -84,29 +85,13 @@ fn shown(check: &Check) -> String {
         ),
         String::new(),
     ];
-    let class = |[name, train, test]: [&str; 3], width: usize| format!("{name:width$}  {train:>9}  {test:>9}");
-    let names: Vec<String> = about.classes.iter().map(|class| printable(&class.name)).collect();
-    let width = names.iter().take(PRINTED).map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
-    lines.push(class(["class", "train", "test"], width));
-    for (name, counts) in names.iter().zip(&about.classes).take(PRINTED) {
-        lines.push(class([name, &grouped(counts.train as u64), &grouped(counts.test as u64)], width));
+    match &check.targets {
+        Some(targets) => lines.extend(channels("target", &targets.train, &targets.test)),
+        None => lines.extend(classes(&about.classes)),
     }
-    lines.extend(more(names.len()));
     if let Some(values) = &check.values {
         lines.push(String::new());
-        lines.push(format!("{:<9}  {:>9}  {:>9}  {:>9}  {:>9}", "channel", "mean", "deviation", "smallest", "largest"));
-        let channels = values.train.len();
-        let row = |part: &str, place: usize, channel: &Channel| {
-            let numbers =
-                [channel.mean, channel.std, channel.min, channel.max].map(|value| format!("{:>9}", number(value)));
-            let name = if channels == 1 { part.to_string() } else { format!("{part} {place}") };
-            format!("{name:<9}  {}", numbers.join("  "))
-        };
-        for (place, (train, test)) in values.train.iter().zip(&values.test).enumerate().take(PRINTED) {
-            lines.push(row("train", place, train));
-            lines.push(row("test", place, test));
-        }
-        lines.extend(more(channels));
+        lines.extend(channels("channel", &values.train, &values.test));
         lines.push(String::new());
         let (constant, places) = (grouped(values.constant as u64), grouped(values.places as u64));
         lines.push(format!("constant  {constant} of {places} values are the same in all training samples"));
@@ -118,6 +103,36 @@ fn shown(check: &Check) -> String {
         lines.push(format!("          {within} of {train} training samples come again"));
     }
     lines.join("\n") + "\n"
+}
+
+/// How many samples each class has.
+fn classes(classes: &[ClassCount]) -> Vec<String> {
+    let row = |[name, train, test]: [&str; 3], width: usize| format!("{name:width$}  {train:>9}  {test:>9}");
+    let names: Vec<String> = classes.iter().map(|class| printable(&class.name)).collect();
+    let width = names.iter().take(PRINTED).map(|name| name.chars().count()).max().unwrap_or(0).max("class".len());
+    let mut lines = vec![row(["class", "train", "test"], width)];
+    for (name, counts) in names.iter().zip(classes).take(PRINTED) {
+        lines.push(row([name, &grouped(counts.train as u64), &grouped(counts.test as u64)], width));
+    }
+    lines.extend(more(names.len()));
+    lines
+}
+
+/// What values the channels of samples, or the numbers to be predicted, have.
+fn channels(what: &str, train: &[Channel], test: &[Channel]) -> Vec<String> {
+    let mut lines = vec![format!("{what:<9}  {:>9}  {:>9}  {:>9}  {:>9}", "mean", "deviation", "smallest", "largest")];
+    let row = |part: &str, place: usize, channel: &Channel| {
+        let numbers =
+            [channel.mean, channel.std, channel.min, channel.max].map(|value| format!("{:>9}", number(value)));
+        let name = if train.len() == 1 { part.to_string() } else { format!("{part} {place}") };
+        format!("{name:<9}  {}", numbers.join("  "))
+    };
+    for (place, (train, test)) in train.iter().zip(test).enumerate().take(PRINTED) {
+        lines.push(row("train", place, train));
+        lines.push(row("test", place, test));
+    }
+    lines.extend(more(train.len()));
+    lines
 }
 
 fn more(all: usize) -> Option<String> {
@@ -155,9 +170,10 @@ fn doubts(check: &Check) -> Vec<String> {
         let pairs: Vec<String> =
             found.first.iter().take(3).map(|pair| format!("test {} is training {}", pair.test, pair.train)).collect();
         doubts.push(format!(
-            "test samples that are training samples too make a network look better than it is ({}; {} have another label)",
+            "test samples that are training samples too make a network look better than it is ({}; {} have another {})",
             pairs.join(", "),
-            found.other_label
+            found.other_label,
+            if check.targets.is_some() { "target" } else { "label" }
         ));
     }
     doubts

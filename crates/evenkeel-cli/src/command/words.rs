@@ -101,6 +101,7 @@ pub(crate) fn load(
             }
         }
     };
+    experiment.check_data(&checkpoint)?;
     Ok((experiment, step, checkpoint))
 }
 

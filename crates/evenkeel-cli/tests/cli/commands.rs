@@ -50,7 +50,7 @@ fn models_and_data_list_what_there_is() {
     cifar10:DIR        32×32×3, 10 classes, 50,000 training and 10,000 test samples
                        photographs; DIR holds cifar-10-binary.tar.gz or the .bin files unpacked from it
     csv:FILE           as many classes and samples as there are
-                       a table of numbers and a column of labels; FILE may be packed, or a folder with train.csv and test.csv
+                       a table of numbers and a column of labels, or of what is predicted; FILE may be packed, or a folder with train.csv and test.csv
     npy:DIR            as many classes and samples as there are
                        NumPy's arrays; DIR holds x_train.npy, y_train.npy, x_test.npy and y_test.npy
     npz:FILE           as many classes and samples as there are

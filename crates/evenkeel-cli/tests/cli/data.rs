@@ -159,6 +159,74 @@ fn a_table_is_checked_and_trained_on() {
     assert_eq!(document["test_accuracy"], 1.0);
 }
 
+/// A table of y = 2a − b / 2 + 3 under the name `price`.
+pub(crate) fn prices(place: &Place) {
+    let row = |n: usize| {
+        let (a, b) = ((n * 37 % 128) as f64 / 64.0 - 1.0, (n * 23 % 128) as f64 / 64.0 - 1.0);
+        format!("{a},{b},{}\n", 2.0 * a - b / 2.0 + 3.0)
+    };
+    place.write("prices.csv", "size,age,price\n".to_string() + &(0..100).map(row).collect::<String>());
+}
+
+#[test]
+fn numbers_of_a_table_are_checked_planned_and_predicted() {
+    let place = Place::new();
+    prices(&place);
+    let said = place.run("data check csv:prices.csv --set data.targets=numbers");
+    assert_eq!((said.code, said.err.as_str()), (0, ""));
+    assert_snapshot!(steady(&said.out), @r"
+    csv:prices.csv
+    samples   80 to train on, 20 to test on; each 2 features
+
+    target          mean  deviation   smallest    largest
+    train         #     #     #     #
+    test          #     #     #     #
+
+    channel         mean  deviation   smallest    largest
+    train 0      -#     #    -#     #
+    test 0       -#     #    -#     #
+    train 1      -#     #    -#     #
+    test 1       -#     #    -#     #
+
+    constant  0 of 2 values are the same in all training samples
+    doubles   0 of 20 test samples are training samples too
+              0 of 80 training samples come again
+    ");
+    let numbers = "--data csv:prices.csv --set data.targets=numbers --model mlp:16 --batch-size 10";
+    assert_eq!(place.run(&format!("train --plan {numbers}")).code, 0);
+    let said = place.run(&format!("train {numbers} --epochs 30 --json --out run"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    let document: serde_json::Value = serde_json::from_str(&said.out).expect("a document");
+    assert_eq!(document["test_accuracy"], serde_json::Value::Null);
+    assert!(document["test_loss"].as_f64().expect("a number") < 0.1, "{document}");
+    for command in ["report run", "measure run hessian", "measure run hessian --step best"] {
+        let said = place.run(command);
+        assert_eq!(said.code, 0, "{command}: {}", said.err);
+    }
+    assert_snapshot!(place.refused(&format!("train {numbers} --set loss=cross-entropy")), @r"
+    error: loss cross-entropy is for classes, and the network is compared with numbers
+      key       loss
+      expected  squared or bernoulli
+      got       cross-entropy
+    hint: use `--set loss=squared`, or leave `loss` out
+    ");
+    assert_snapshot!(place.refused("train --data csv:prices.csv"), @r"
+    error: the labels are numbers with a fraction, not classes
+      file      prices.csv
+      expected  names or whole numbers
+      got       #
+    hint: for numbers to be predicted (regression) use `--set data.targets=numbers`; else name the column of the classes `label`
+    ");
+    assert_snapshot!(place.refused("train --data csv:prices.csv --set data.targets=numbers --set data.shape=8x8x1"), @r"
+    error: the samples do not fill images of this shape
+      key       data.shape
+      file      prices.csv
+      expected  height, width and channels whose product is the number of features, 2
+      got       8x8x1, which is 64
+    hint: mend the shape, or leave `data.shape` out for features
+    ");
+}
+
 #[test]
 fn what_may_be_wrong_with_data_is_a_warning() {
     let place = Place::new();

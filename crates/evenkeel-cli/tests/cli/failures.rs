@@ -174,6 +174,28 @@ fn a_resumed_run_tells_what_it_did_otherwise_before() {
 }
 
 #[test]
+fn a_run_goes_on_with_its_own_data_wherever_it_lies_and_with_no_other() {
+    let place = Place::new();
+    let table = |factor: usize| {
+        let rows = (0..60).map(|row| format!("{},{},{}\n", row * factor % 17, row * 5 % 13, row % 3));
+        rows.collect::<String>()
+    };
+    place.write("here.csv", table(7));
+    let quick = "--model mlp:4 --batch-size 8 --set measure.start_and_end=false";
+    let said = place.run(&format!("train --data csv:here.csv {quick} --epochs 1 --out run"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    place.write("here.csv", table(9));
+    for command in ["train --resume --out run --epochs 2", "measure run hessian"] {
+        let error = place.refused(command);
+        assert!(error.contains("the data is not what the run was trained with"), "{error}");
+    }
+    place.write("there.csv", table(7));
+    let said = place.run("train --resume --out run --epochs 2 --data csv:there.csv");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(place.run("measure run hessian --samples 20").code, 0);
+}
+
+#[test]
 fn metrics_that_are_lost_are_told_and_no_checkpoint_is_cleared() {
     let place = Place::new();
     let trained = place.run("train --model mlp:16 --epochs 6 --set measure.start_and_end=false --out run");

@@ -95,6 +95,24 @@ fn a_run_killed_again_and_again_ends_in_the_same_bits() {
     assert_eq!(place.names("run/checkpoints").iter().filter(|name| name.starts_with('.')).count(), 0);
 }
 
+#[test]
+fn a_run_on_numbers_to_be_predicted_ends_in_the_same_bits_after_interruptions() {
+    let place = Place::new();
+    super::data::prices(&place);
+    let numbers = "train --data csv:prices.csv --set data.targets=numbers --set augment.mixup=0.5 --model mlp:16 --epochs 20 \
+                   --batch-size 4 --set measure.samples=20 --set measure.every=50";
+    assert_eq!(place.run(&format!("{numbers} -q --out reference")).code, 0);
+    let run = place.path("run");
+    interrupt(start(&place, &format!("{numbers} --out run")), &run, 2);
+    for lines in [30, 80] {
+        interrupt(start(&place, "train --resume --out run"), &run, lines);
+    }
+    assert_eq!(place.run("train --resume --out run -q").code, 0);
+    let (reference, last) = (place.path("reference"), "000400");
+    assert!(checkpoint(&reference, last) == checkpoint(&run, last), "another end");
+    assert!(metrics(&reference) == metrics(&run), "other metrics");
+}
+
 // The first measurement used to be taken to its end before the signal was heard.
 #[test]
 fn a_measurement_can_be_interrupted() {

@@ -146,6 +146,14 @@ choices! {
         Separate = "separate",
     }
 
+    /// What the samples of a user's own data are labelled with.
+    DataTargets "kind of targets" {
+        /// The name or number of a class.
+        Classes = "classes",
+        /// Numbers to be predicted: a regression.
+        Numbers = "numbers",
+    }
+
     /// What training makes small.
     Loss "loss" {
         /// Mean softmax cross-entropy.

@@ -34,14 +34,16 @@ mod norm;
 mod resolve;
 mod schema;
 mod setting;
+mod shape;
 mod size;
 mod table;
 mod write;
 
 pub use choice::{
-    Activation, AveragingKind, BatchLaw, BestBy, Decays, DropoutLayers, DropoutMasks, EntropyVariant, InitMethod,
-    LearnerKind, LeastCurvature, LookAhead, Loss, NoiseDistribution, NoiseGroups, NoiseScaling, NoiseScheme, NormMode,
-    OptimizerKind, Overlap, Padding, Precision, RescalingOf, ScheduleKind, SecondMoment, WeightNorm,
+    Activation, AveragingKind, BatchLaw, BestBy, DataTargets, Decays, DropoutLayers, DropoutMasks, EntropyVariant,
+    InitMethod, LearnerKind, LeastCurvature, LookAhead, Loss, NoiseDistribution, NoiseGroups, NoiseScaling,
+    NoiseScheme, NormMode, OptimizerKind, Overlap, Padding, Precision, RescalingOf, ScheduleKind, SecondMoment,
+    WeightNorm,
 };
 pub use groups::{ParameterGroup, ParameterGroups};
 pub use initialization::Initialization;
@@ -50,6 +52,7 @@ pub use norm::NormKind;
 pub use resolve::Override;
 pub use schema::schema;
 pub use setting::Kind;
+pub use shape::ImageShape;
 pub use size::Size;
 pub use table::{
     AugmentConfig, AveragingConfig, BatchEntropyConfig, BatchNormConfig, CheckpointConfig, Config, DataConfig,

@@ -1,6 +1,6 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
-use super::choice::{AveragingKind, EntropyVariant, LearnerKind, OptimizerKind};
+use super::choice::{AveragingKind, DataTargets, EntropyVariant, LearnerKind, Loss, OptimizerKind};
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, CHANGES, VERSION};
@@ -82,6 +82,9 @@ impl Place<'_> {
 
 /// The learning rate of a network that gives back its inputs, where nobody says otherwise.
 const RECONSTRUCTION_RATE: f64 = 1e-3;
+
+/// The rate of sgd for numbers to be predicted: slopes of the squared loss grow with the error, those of cross-entropy do not.
+const REGRESSION_RATE: f64 = 0.01;
 
 /// A configuration in the making, with the place every setting came from, oldest first.
 #[derive(Default)]
@@ -183,8 +186,12 @@ impl<'a> Resolver<'a> {
         if !given("norm") {
             self.config.norm = self.config.model.usual_norm();
         }
+        let predicts_numbers = self.config.data.targets == DataTargets::Numbers;
         if !given("loss") {
-            self.config.loss = self.config.model.usual_loss();
+            self.config.loss = match self.config.model.usual_loss() {
+                Loss::CrossEntropy if predicts_numbers => Loss::Squared,
+                loss => loss,
+            };
         }
         if self.config.model.reconstructs() {
             // The loss is a sum over all pixels, and those are given back as they are: from 0 to 1, as probabilities have to be.
@@ -197,6 +204,7 @@ impl<'a> Resolver<'a> {
         if !given("optimizer.learning_rate") {
             optimizer.learning_rate = match optimizer.name {
                 _ if reconstructs => RECONSTRUCTION_RATE,
+                OptimizerKind::Sgd if predicts_numbers => REGRESSION_RATE,
                 OptimizerKind::Sgd => optimizer.learning_rate,
                 OptimizerKind::RmsProp | OptimizerKind::SphericalSgd | OptimizerKind::QuasiRmsprop => 0.01,
                 // An outer step goes to the average: in the paper's form it is η γ.

@@ -112,6 +112,7 @@ impl Kind {
                 { "type": "string", "pattern": SIZE },
                 { "type": "integer", "minimum": 1 },
             ] }),
+            Kind::Shape => json!({ "type": "string", "pattern": format!("^{EXTENT}x{EXTENT}(x{EXTENT})?$") }),
             Kind::Model => json!({ "anyOf": [{ "enum": MODELS }, { "type": "string", "pattern": models() }] }),
             Kind::Choice(words) => json!({ "enum": words }),
             Kind::Optional(kind) => or_none(kind.schema()),
@@ -132,8 +133,8 @@ pub(crate) fn words_or(words: &[&str], pattern: &str) -> Value {
 /// A number that is not 0, and a unit or none.
 const SIZE: &str = r"^\s*(0*[1-9][0-9_]*(\.[0-9_]*)?|[0_]*\.[0-9_]*[1-9][0-9_]*)\s*([kKmMgGtT][iI]?[bB]|[bB])?\s*$";
 
-/// 1 to 65,536, the widths that a layer may have.
-const WIDTH: &str = "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-6])";
+/// 1 to 65,536, the widths that a layer and the extents that an image may have.
+const EXTENT: &str = "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-6])";
 
 /// The networks that have sizes, with them.
 fn models() -> String {
@@ -143,6 +144,6 @@ fn models() -> String {
     };
     let lists = with(|sizes| matches!(sizes, Sizes::List(_)));
     let attentions = with(|sizes| matches!(sizes, Sizes::Attention(_)));
-    let times = format!("{WIDTH}(x0*[1-9][0-9]*)?");
-    format!("^(({lists}):{times}(-{times})*|({attentions}):{WIDTH}(-{WIDTH}){{3}})$")
+    let times = format!("{EXTENT}(x0*[1-9][0-9]*)?");
+    format!("^(({lists}):{times}(-{times})*|({attentions}):{EXTENT}(-{EXTENT}){{3}})$")
 }

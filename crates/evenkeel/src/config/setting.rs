@@ -39,6 +39,8 @@ pub enum Kind {
     Text,
     /// A size of memory, see [`Size`](super::Size).
     Size,
+    /// The shape of an image, see [`ImageShape`](super::ImageShape).
+    Shape,
     /// A network of the zoo, see [`ModelSpec`].
     Model,
     /// One of these words.
@@ -56,6 +58,7 @@ impl fmt::Display for Kind {
             Kind::Text => f.write_str("a text"),
             Kind::Model => f.write_str("the name of a network, such as \"mlp\""),
             Kind::Size => f.write_str("a size, such as \"2GiB\""),
+            Kind::Shape => f.write_str("the shape of an image, such as \"28x28x1\""),
             Kind::Choice([only]) => write!(f, "{only}"),
             Kind::Choice(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Optional(kind) => write!(f, "{kind}, or none"),
@@ -67,7 +70,7 @@ impl Kind {
     /// Whether a value of this kind stands between quotes.
     pub(crate) fn is_quoted(self) -> bool {
         match self {
-            Kind::Text | Kind::Size | Kind::Model | Kind::Choice(_) => true,
+            Kind::Text | Kind::Size | Kind::Shape | Kind::Model | Kind::Choice(_) => true,
             Kind::Whole | Kind::Number | Kind::Flag => false,
             Kind::Optional(kind) => kind.is_quoted(),
         }

@@ -7,6 +7,7 @@ use super::initialization::Initialization;
 use super::model::ModelSpec;
 use super::norm::NormKind;
 use super::setting::{Kind, Range, Setting, range};
+use super::shape::ImageShape;
 use super::size::Size;
 use serde::Serialize;
 use toml::de::DeValue;
@@ -182,7 +183,7 @@ settings! {
         initialization: Initialization = Initialization::He;
         /// What the drawn weights of layers are multiplied by: their gain.
         initialization_scale: f64 = 1.0, [above 0];
-        /// What training makes small. Left out: squared for autoencoder, bernoulli for vae.
+        /// What training makes small. Left out: bernoulli for vae, squared for autoencoder and where data.targets is numbers.
         loss: Loss = Loss::CrossEntropy;
         /// Passes over the training samples.
         epochs: usize = 20, [at least 1];
@@ -202,6 +203,10 @@ settings! {
     data: DataConfig {
         /// Where the samples come from: digits, mnist:DIR, csv:FILE, images:DIR or another form of `evenkeel data`.
         source: String = String::from("digits");
+        /// What the samples of csv, npy, npz and safetensors are labelled with: classes, or numbers that are to be predicted.
+        targets: DataTargets = DataTargets::Classes;
+        /// Height, width and channels of the images whose pixels are the columns of a table or of a two-dimensional array, channels last.
+        shape: Option<ImageShape> = None;
         /// Use only the first so many training samples.
         limit: Option<usize> = None, [at least 1];
         /// Use as many training samples of each class, within one, the first of each: data.limit of them, or as many of each as the rarest class has.
@@ -270,7 +275,7 @@ settings! {
     optimizer: OptimizerConfig {
         /// Which rule.
         name: OptimizerKind = OptimizerKind::Sgd;
-        /// Step length, before the schedule changes it. Left out: 0.1 for sgd, 0.01 for rmsprop, spherical-sgd and quasi-rmsprop, 1 for entropy-sgd (paper: 1 / entropy_sgd.scope), else 0.001; for autoencoder and vae 0.001.
+        /// Step length, before the schedule changes it. Left out: 0.1 for sgd (0.01 where data.targets is numbers), 0.01 for rmsprop, spherical-sgd and quasi-rmsprop, 1 for entropy-sgd (paper: 1 / entropy_sgd.scope), else 0.001; for autoencoder and vae 0.001.
         learning_rate | lr: f64 = 0.1, [above 0];
         /// sgd, rmsprop: share of the last step that is kept in the next one. Left out for rmsprop: 0.
         momentum: f64 = 0.9, [at least 0 and below 1];

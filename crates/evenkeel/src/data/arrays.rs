@@ -7,6 +7,8 @@ use super::classes::Labels;
 use super::parts::{Part, Parts, Reading};
 use super::source::{Source, grouped, name};
 use super::split::Pixels;
+use super::targets::{Numbers, Targets};
+use crate::config::DataTargets;
 use crate::{Error, Result};
 
 /// The four arrays by their place in a list of names.
@@ -26,17 +28,25 @@ pub(super) trait Arrays {
 }
 
 /// Reads both parts; labels come first, since they are few.
-pub(super) fn parts<A: Arrays>(arrays: &mut A, reading: Reading) -> Result<Parts> {
-    let Some(train) = part(arrays, TRAIN, reading)? else {
+pub(super) fn parts<A: Arrays>(arrays: &mut A, targets: DataTargets, reading: Reading) -> Result<Parts> {
+    let Some(train) = part(arrays, TRAIN, targets, reading)? else {
         return Err(lacks(arrays, A::NAMES[0]));
     };
-    Ok(Parts { train, test: part(arrays, TEST, reading)? })
+    Ok(Parts { train, test: part(arrays, TEST, targets, reading)? })
 }
 
-fn part<A: Arrays>(arrays: &mut A, [samples, labels]: [usize; 2], reading: Reading) -> Result<Option<Part>> {
+fn part<A: Arrays>(
+    arrays: &mut A,
+    [samples, labels]: [usize; 2],
+    targets: DataTargets,
+    reading: Reading,
+) -> Result<Option<Part>> {
     let [samples, labels] = [A::NAMES[samples], A::NAMES[labels]];
     let found = match arrays.open(labels)? {
-        Some((array, source)) => Some(read_labels(&array, source)?),
+        Some((array, source)) => Some(match targets {
+            DataTargets::Classes => read_labels(&array, source)?,
+            DataTargets::Numbers => read_numbers(&array, source)?,
+        }),
         None => None,
     };
     let opened = match arrays.open(samples)? {
@@ -48,7 +58,7 @@ fn part<A: Arrays>(arrays: &mut A, [samples, labels]: [usize; 2], reading: Readi
         None => None,
     };
     match (opened, found) {
-        (Some((pixels, shape)), Some((labels, _))) => Ok(Some(Part { pixels, labels, shape })),
+        (Some((pixels, shape)), Some((targets, _))) => Ok(Some(Part { pixels, targets, shape })),
         (None, None) => Ok(None),
         (Some(_), None) => Err(lacks(arrays, labels)),
         (None, Some(_)) => Err(lacks(arrays, samples)),
@@ -60,10 +70,10 @@ fn read_samples(
     mut source: Source<'_>,
     (count, image): (usize, [usize; 3]),
     reading: Reading,
-    labels: Option<&(Labels, PathBuf)>,
+    targets: Option<&(Targets<Labels>, PathBuf)>,
 ) -> Result<Pixels> {
-    if let Some((labels, file)) = labels {
-        check_counts((count, source.path()), (labels.len(), file))?;
+    if let Some((targets, file)) = targets {
+        check_counts((count, source.path()), (targets.len(), file))?;
     }
     if reading == Reading::Sizes {
         return Ok(Pixels::Unread { len: array.count(), size: array.pixel_bytes() });
@@ -103,7 +113,7 @@ fn images(array: &Array, path: &Path) -> Result<(usize, [usize; 3])> {
     Ok((count, image))
 }
 
-fn read_labels(array: &Array, mut source: Source<'_>) -> Result<(Labels, PathBuf)> {
+fn read_labels(array: &Array, mut source: Source<'_>) -> Result<(Targets<Labels>, PathBuf)> {
     let path = source.path().to_owned();
     let (1, Some(count)) = (array.dimensions.iter().skip(1).product::<usize>(), array.dimensions.first().copied())
     else {
@@ -111,12 +121,43 @@ fn read_labels(array: &Array, mut source: Source<'_>) -> Result<(Labels, PathBuf
             .detail("file", path.display())
             .detail("expected", "[samples]")
             .detail("got", if array.dimensions.is_empty() { "one number".into() } else { shape(&array.dimensions) })
-            .hint("one-hot labels become numbers by `y.argmax(axis=1)`"));
+            .hint("one-hot labels become numbers by `y.argmax(axis=1)`; for numbers to be predicted use `--set data.targets=numbers`"));
     };
     let mut labels = Labels::default();
     let of = format!("{} labels", grouped(count as u64));
     array.numbers(&mut source, &of, |at, value| labels.push_number(value, at))?;
-    Ok((labels, path))
+    Ok((Targets::Classes(labels), path))
+}
+
+/// Numbers to be predicted, one a sample or a row of them.
+fn read_numbers(array: &Array, mut source: Source<'_>) -> Result<(Targets<Labels>, PathBuf)> {
+    let path = source.path().to_owned();
+    let (count, width) = match array.dimensions[..] {
+        [count] => (count, 1),
+        [count, width] => (count, width),
+        _ => {
+            return Err(Error::input("targets need a number or a row of numbers a sample")
+                .detail("file", path.display())
+                .detail("expected", "[samples] or [samples, numbers]")
+                .detail("got", if array.dimensions.is_empty() { "one number".into() } else { shape(&array.dimensions) })
+                .hint("reshape the array before it is saved: `y.reshape(len(y), -1)`"));
+        }
+    };
+    let mut numbers = Numbers::new(width);
+    let of = format!("{} targets of {}", grouped(count as u64), grouped(width as u64));
+    array.numbers(&mut source, &of, |at, value| {
+        if !(value as f32).is_finite() {
+            return Err(Error::input("a target is not a finite number")
+                .detail("file", at.file.display())
+                .detail("byte", at.byte)
+                .detail("sample", at.index / width)
+                .detail("expected", "a finite 32-bit number")
+                .detail("got", value)
+                .hint("mend or leave out this sample"));
+        }
+        numbers.push(value as f32, at.file)
+    })?;
+    Ok((Targets::Numbers(numbers), path))
 }
 
 fn lacks<A: Arrays>(arrays: &A, array: &str) -> Error {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::split::{Pixels, Split};
+use super::targets::Numbers;
 use super::{Dataset, Description, Normalization, describe};
 
 /// How many pairs of equal samples are named.
@@ -18,6 +19,8 @@ pub struct Check {
     pub description: Description,
     /// Of images and features; a text has none.
     pub values: Option<Values>,
+    /// The numbers to be predicted, where there are no classes.
+    pub targets: Option<TargetValues>,
     /// Samples that come more than once; not looked for in a text.
     pub duplicates: Option<Duplicates>,
 }
@@ -35,7 +38,16 @@ pub struct Values {
     pub constant: usize,
 }
 
-/// The values of one channel over all pixels of all samples of a part.
+/// What values the numbers to be predicted have, as they are trained on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetValues {
+    /// Of each number of the training samples.
+    pub train: Vec<Channel>,
+    /// Of each number of the test samples.
+    pub test: Vec<Channel>,
+}
+
+/// The values of one channel over all pixels of all samples of a part, or those of one number to be predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Channel {
     /// Their mean.
@@ -53,7 +65,7 @@ pub struct Channel {
 pub struct Duplicates {
     /// Test samples that are training samples as well.
     pub test_in_train: usize,
-    /// Of these, those with another label there.
+    /// Of these, those with another label or other numbers to be predicted there.
     pub other_label: usize,
     /// Training samples that came before.
     pub within_train: usize,
@@ -81,7 +93,27 @@ pub fn check(dataset: &Dataset) -> Check {
         train: train.channels(&dataset.train),
         test: test.channels(&dataset.test),
     });
-    Check { description: describe(dataset), values, duplicates: duplicates(&dataset.train, &dataset.test) }
+    let targets = dataset.train.numbers().zip(dataset.test.numbers());
+    Check {
+        description: describe(dataset),
+        values,
+        targets: targets.map(|(train, test)| TargetValues { train: of_numbers(train), test: of_numbers(test) }),
+        duplicates: duplicates(&dataset.train, &dataset.test),
+    }
+}
+
+/// The values of each number.
+fn of_numbers(numbers: &Numbers) -> Vec<Channel> {
+    let width = numbers.width();
+    let channel = |place: usize| {
+        let values = || numbers.values().iter().skip(place).step_by(width).map(|&value| f64::from(value));
+        let count = numbers.len().max(1) as f64;
+        let mean = values().sum::<f64>() / count;
+        let square = values().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+        let min = values().fold(f64::INFINITY, f64::min);
+        Channel { mean, std: square.sqrt(), min, max: values().fold(f64::NEG_INFINITY, f64::max) }
+    };
+    (0..width).map(channel).collect()
 }
 
 /// The smallest and the largest value at each place of a sample, as read.
@@ -139,7 +171,7 @@ fn duplicates(train: &Split, test: &Split) -> Option<Duplicates> {
     for (place, sample) in tests.enumerate() {
         let Some(&original) = places.get(sample) else { continue };
         found.test_in_train += 1;
-        found.other_label += usize::from(test.labels().get(place) != train.labels().get(original));
+        found.other_label += usize::from(!test.has_label_of(place, train, original));
         if found.first.len() < NAMED {
             found.first.push(Pair { test: place, train: original });
         }

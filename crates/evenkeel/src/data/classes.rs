@@ -40,7 +40,7 @@ impl Labels {
                 return Err(Error::input("there are more different labels than classes can be")
                     .detail("file", file.display())
                     .detail("expected", format!("at most {}", grouped(MOST_CLASSES as u64)))
-                    .hint("are these the labels? measurements and names of samples are not classes"));
+                    .hint("are these the labels? names of samples are not classes; measurements are predicted with `--set data.targets=numbers`"));
             }
             None => {
                 let number = self.texts.len() as u32;
@@ -63,7 +63,9 @@ impl Labels {
                 .detail("sample", at.index)
                 .detail("expected", "the number of a class")
                 .detail("got", value)
-                .hint("give each sample a class; numbers to be predicted (regression) cannot be trained on")),
+                .hint(
+                    "give each sample a class; numbers to be predicted (regression) need `--set data.targets=numbers`",
+                )),
         }
     }
 }
@@ -84,9 +86,7 @@ pub(super) fn classes(parts: &[&Labels], file: &Path) -> Result<(Vec<String>, Ve
             .detail("file", file.display())
             .detail("expected", "names or whole numbers")
             .detail("got", fraction)
-            .hint(
-                "name the column of the classes `label`; numbers to be predicted (regression) cannot be trained on",
-            ));
+            .hint("for numbers to be predicted (regression) use `--set data.targets=numbers`; else name the column of the classes `label`"));
     }
     let order = |text: &String| text.parse::<i64>();
     if names.iter().all(|name| order(name).is_ok()) {

@@ -1,4 +1,4 @@
-//! How tables are read: CSV files of numbers with a column of labels.
+//! How tables are read: CSV files of numbers with a column of labels, which are classes or numbers to be predicted.
 //!
 //! The first row may name the columns. The labels are the column called `label`, `class` or `target`, else the last one; all others are
 //! features. A first column without a name, among columns with names, numbers the rows and is left out.
@@ -12,6 +12,8 @@ use super::classes::{Labels, whole};
 use super::parts::{Part, Parts};
 use super::source::{Packing, Source, damaged, grouped, name, reserve};
 use super::split::Pixels;
+use super::targets::{Numbers, Targets};
+use crate::config::DataTargets;
 use crate::{Error, Result};
 
 const LABEL_NAMES: [&str; 3] = ["label", "class", "target"];
@@ -23,13 +25,13 @@ const MISSING: [&str; 7] = ["", "?", "na", "n/a", "nan", "null", "none"];
 const LOOK: usize = 1 << 16;
 
 /// Reads a file, or `train.csv` and `test.csv` of a folder.
-pub(super) fn load(path: &Path) -> Result<Parts> {
+pub(super) fn load(path: &Path, targets: DataTargets) -> Result<Parts> {
     let found = std::fs::metadata(path).map_err(|error| {
         Error::io("look for a table", path, &error)
             .hint("name a CSV file after `csv:`, or a folder with train.csv and test.csv")
     })?;
     if !found.is_dir() {
-        return Ok(Parts { train: read(path)?.1, test: None });
+        return Ok(Parts { train: read(path, targets)?.1, test: None });
     }
     let file = |part: &str| {
         [format!("{part}.csv"), format!("{part}.csv.gz")]
@@ -44,9 +46,9 @@ pub(super) fn load(path: &Path) -> Result<Parts> {
             .hint("rename the file, or name it after `csv:`"));
     };
     let test = file("test");
-    let (columns, part) = read(&train)?;
+    let (columns, part) = read(&train, targets)?;
     let Some(test) = test else { return Ok(Parts { train: part, test: None }) };
-    let (others, test_part) = read(&test)?;
+    let (others, test_part) = read(&test, targets)?;
     columns.check_same(&train, &others, &test)?;
     Ok(Parts { train: part, test: Some(test_part) })
 }
@@ -137,7 +139,7 @@ fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 /// The columns and the rows of a file. Memory: four bytes a feature; rows are read one at a time.
-fn read(path: &Path) -> Result<(Columns, Part)> {
+fn read(path: &Path, targets: DataTargets) -> Result<(Columns, Part)> {
     let mut source = Source::open(path)?;
     let (packing, limit) = (source.packing(), source.limit());
     let mut start = vec![0; LOOK];
@@ -159,10 +161,14 @@ fn read(path: &Path) -> Result<(Columns, Part)> {
         return Err(Error::input(format!("{} is empty", name(path))).detail("file", path.display()));
     }
     let columns = Columns::of(&row, path)?;
-    let (mut values, mut labels) = (Vec::new(), Labels::default());
+    let mut values = Vec::new();
+    let mut targets = match targets {
+        DataTargets::Classes => Targets::Classes(Labels::default()),
+        DataTargets::Numbers => Targets::Numbers(Numbers::new(1)),
+    };
     let mut more = columns.names.is_none() || table.next(&mut row)?;
     while more {
-        table.take(&row, &columns, &mut values, &mut labels)?;
+        table.take(&row, &columns, &mut values, &mut targets)?;
         more = table.next(&mut row)?;
     }
     if table.reader.position().byte() >= limit {
@@ -171,13 +177,13 @@ fn read(path: &Path) -> Result<(Columns, Part)> {
             .detail("expected", format!("at most {} bytes unpacked", grouped(limit)))
             .hint("unpack the file"));
     }
-    if labels.len() == 0 {
+    if targets.len() == 0 {
         return Err(Error::input(format!("{} holds no samples", name(path)))
             .detail("file", path.display())
             .detail("got", "the names of the columns alone"));
     }
     let shape = [1, 1, columns.features()];
-    Ok((columns, Part { pixels: Pixels::Floats(values), labels, shape }))
+    Ok((columns, Part { pixels: Pixels::Floats(values), targets, shape }))
 }
 
 /// The delimiter there is most of in the first line.
@@ -207,7 +213,13 @@ impl<R: Read> Table<R> {
     }
 
     /// Keeps the features and the label of a row.
-    fn take(&self, row: &ByteRecord, columns: &Columns, values: &mut Vec<f32>, labels: &mut Labels) -> Result<()> {
+    fn take(
+        &self,
+        row: &ByteRecord,
+        columns: &Columns,
+        values: &mut Vec<f32>,
+        targets: &mut Targets<Labels>,
+    ) -> Result<()> {
         let at = |error: Error| {
             let line = row.position().map_or(0, ::csv::Position::line);
             error.detail("file", self.path.display()).detail("line", line)
@@ -219,43 +231,45 @@ impl<R: Read> Table<R> {
                 .hint("mend this row; a text with the delimiter in it needs quotes around it"));
         }
         reserve(values, columns.features(), &self.path)?;
+        let sample = targets.len();
         for (column, field) in row.iter().enumerate().skip(columns.skipped) {
             let field = text(field);
-            let cell = |what: &str| at(Error::input(what)).detail("column", columns.name(column));
-            let missing = || MISSING.contains(&field.to_lowercase().as_str());
-            if column == columns.label {
+            let cell = |what: String| at(Error::input(what)).detail("column", columns.name(column));
+            match targets {
+                _ if column != columns.label => values.push(number(&field, sample, "value", cell)?),
+                Targets::Numbers(numbers) => numbers.push(number(&field, sample, "target", cell)?, &self.path)?,
                 // A class may be called none; only an empty label is none.
-                if field.is_empty() {
-                    return Err(cell("a label is missing").hint("fill it in, or leave out this row"));
+                Targets::Classes(_) if field.is_empty() => {
+                    return Err(cell("a label is missing".into()).hint("fill it in, or leave out this row"));
                 }
-                let label = field.parse().ok().and_then(whole).map(|number| number.to_string());
-                labels.push(label.as_deref().unwrap_or(&field), &self.path)?;
-                continue;
-            }
-            match field.parse::<f64>() {
-                Ok(value) if (value as f32).is_finite() => values.push(value as f32),
-                _ if missing() => {
-                    return Err(cell("a value is missing")
-                        .detail("sample", labels.len())
-                        .detail("got", format!("'{field}'"))
-                        .hint("fill it in, or leave out this row"));
-                }
-                Ok(value) => {
-                    return Err(cell("a value is not a finite number")
-                        .detail("sample", labels.len())
-                        .detail("expected", "a finite 32-bit number")
-                        .detail("got", value)
-                        .hint("mend or leave out this row"));
-                }
-                Err(_) => {
-                    return Err(cell("a value is not a number")
-                        .detail("sample", labels.len())
-                        .detail("expected", "a number, with a point before the fraction")
-                        .detail("got", format!("'{}'", field.chars().take(40).collect::<String>()))
-                        .hint("features are numbers: leave out or encode columns of words; the labels are the last column or the one called `label`"));
+                Targets::Classes(labels) => {
+                    let label = field.parse().ok().and_then(whole).map(|number| number.to_string());
+                    labels.push(label.as_deref().unwrap_or(&field), &self.path)?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// The number in a field, a `value` of a feature or a `target`; `cell` begins an error.
+fn number(field: &str, sample: usize, what: &str, cell: impl Fn(String) -> Error) -> Result<f32> {
+    let error = |is: &str| cell(format!("a {what} is {is}")).detail("sample", sample);
+    match field.parse::<f64>() {
+        Ok(value) if (value as f32).is_finite() => Ok(value as f32),
+        _ if MISSING.contains(&field.to_lowercase().as_str()) => {
+            Err(error("missing").detail("got", format!("'{field}'")).hint("fill it in, or leave out this row"))
+        }
+        Ok(value) => Err(error("not a finite number")
+            .detail("expected", "a finite 32-bit number")
+            .detail("got", value)
+            .hint("mend or leave out this row")),
+        Err(_) => Err(error("not a number")
+            .detail("expected", "a number, with a point before the fraction")
+            .detail("got", format!("'{}'", field.chars().take(40).collect::<String>()))
+            .hint(match what {
+                "target" => "for classes leave `data.targets` out; targets are the last column or the one called `target`",
+                _ => "features are numbers: leave out or encode columns of words; the labels are the last column or the one called `label`",
+            })),
     }
 }

@@ -14,6 +14,7 @@ use super::classes::Labels;
 use super::parts::{Part, Parts, Reading, hold_out};
 use super::source::{check_folder, grouped, name, reserve};
 use super::split::Pixels;
+use super::targets::Targets;
 use super::{LoadOptions, wanted};
 use crate::{Error, Result};
 
@@ -62,7 +63,7 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, reading: Reading) -> Re
                 Pixels::Unread { len: listed.files.len().saturating_mul(kind.len()), size: size_of::<u8>() }
             }
         };
-        Ok(Part { pixels, labels: listed.labels, shape: kind.shape() })
+        Ok(Part { pixels, targets: Targets::Classes(listed.labels), shape: kind.shape() })
     };
     Ok(Parts { train: part(train)?, test: Some(part(test)?) })
 }

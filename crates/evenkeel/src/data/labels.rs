@@ -100,12 +100,12 @@ pub(super) fn spoil(train: &mut Split, classes: &[String], share: f64, seed: u64
 }
 
 fn check_classes(train: &Split, key: &str) -> Result<()> {
-    if !train.is_text() {
-        return Ok(());
-    }
-    Err(Error::input(format!("{key} is for samples that have a class, and a text has none"))
-        .detail("key", key)
-        .hint("leave it out: the labels of a text are its characters"))
+    let (what, hint) = match train.target_width() {
+        Some(_) => ("these have numbers to be predicted", "leave it out, or `data.targets`"),
+        None if train.is_text() => ("a text has none", "leave it out: the labels of a text are its characters"),
+        None => return Ok(()),
+    };
+    Err(Error::input(format!("{key} is for samples that have a class, and {what}")).detail("key", key).hint(hint))
 }
 
 #[cfg(test)]

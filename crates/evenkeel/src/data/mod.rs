@@ -1,4 +1,4 @@
-//! Labelled images and texts: which data there is, how it is read, and in which order and form it reaches a network.
+//! Labelled images, tables and texts: which data there is, how it is read, and in which order and form it reaches a network.
 //!
 //! ```
 //! use evenkeel::data::{self, LoadOptions};
@@ -14,8 +14,8 @@
 //! Pixels stay bytes until a batch is made of them.
 //!
 //! Where to start reading: `spec` (names), `split` (what a sample is), then one reader a format: `idx`, `cifar`, `digits`, `text`, and for
-//! data of a user's own `csv`, `npy`, `safetensors`, `images`, which `parts` gives classes and a test part. `order` is what a seed shuffles,
-//! `labels` what is chosen by class or made wrong.
+//! data of a user's own `csv`, `npy`, `safetensors`, `images`, which `parts` gives classes or the numbers of `targets`, a shape and a test
+//! part. `order` is what a seed shuffles, `labels` what is chosen by class or made wrong.
 
 mod array;
 mod arrays;
@@ -23,11 +23,13 @@ mod check;
 mod cifar;
 mod classes;
 mod csv;
+mod digest;
 mod digits;
 mod fetch;
 mod idx;
 mod images;
 mod labels;
+mod normalization;
 mod npy;
 mod order;
 mod parts;
@@ -36,23 +38,25 @@ mod sheet;
 mod source;
 mod spec;
 mod split;
+mod targets;
 mod text;
 
 use std::path::Path;
 
 use serde::Serialize;
 
-pub use check::{Channel, Check, Duplicates, Pair, Values, check};
+pub use check::{Channel, Check, Duplicates, Pair, TargetValues, Values, check};
 pub use fetch::{FetchEvent, FetchOptions, Fetched, Published, PublishedFile, fetch, published};
 pub use labels::{add_label_noise, other_class};
+pub use normalization::Normalization;
 pub use order::{Batches, epoch_order};
 pub(crate) use order::{drawn, permutation};
 pub use sheet::{terminal_sheet, write_sheet};
 pub use spec::{DataInfo, DataSpec, catalogue};
-pub use split::{Normalization, Real, Split};
+pub use split::{Real, Split};
 pub use text::Vocabulary;
 
-use crate::config::Config;
+use crate::config::{Config, DataTargets, ImageShape};
 use crate::{Error, Result};
 use parts::Reading;
 use source::grouped;
@@ -66,6 +70,10 @@ const CIFAR10_CLASSES: [&str; 10] =
 /// How much of the data is taken and how it is prepared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
+    /// What the samples of tables and arrays are labelled with.
+    pub targets: DataTargets,
+    /// The images that rows of tables and arrays hold; features when `None`.
+    pub shape: Option<ImageShape>,
     /// Take the first so many training samples; all of them when `None`.
     pub limit: Option<usize>,
     /// Take as many training samples of each class, within one: the first of each. Without a limit, as many as the rarest class has.
@@ -88,6 +96,8 @@ impl Default for LoadOptions {
     /// Everything with its own labels, a fifth for the test, seed 0, 64 characters, normalized.
     fn default() -> Self {
         LoadOptions {
+            targets: DataTargets::Classes,
+            shape: None,
             limit: None,
             balanced: false,
             label_noise: 0.0,
@@ -104,6 +114,8 @@ impl LoadOptions {
     /// What a configuration says.
     pub fn of_config(config: &Config) -> Self {
         LoadOptions {
+            targets: config.data.targets,
+            shape: config.data.shape,
             limit: config.data.limit,
             balanced: config.data.balanced,
             label_noise: config.data.label_noise,
@@ -123,7 +135,8 @@ pub struct Dataset {
     pub spec: DataSpec,
     /// The name without the folder.
     pub name: &'static str,
-    /// The name of each class, in the order of the labels; the characters of a text, see [`Vocabulary::of_classes`].
+    /// The name of each class, in the order of the labels; the characters of a text, see [`Vocabulary::of_classes`]; empty where numbers
+    /// are to be predicted.
     pub class_names: Vec<String>,
     /// Height, width and channels of an image, or the number of characters in a sample of a text.
     pub image_shape: Vec<usize>,
@@ -133,6 +146,13 @@ pub struct Dataset {
     pub test: Split,
     /// To be handed to [`Split::batch`] for both parts.
     pub normalization: Normalization,
+}
+
+impl Dataset {
+    /// How many numbers a network answers with for each label: one a class, or those that are to be predicted.
+    pub fn outputs(&self) -> usize {
+        self.train.target_width().unwrap_or(self.class_names.len())
+    }
 }
 
 /// The training part, the test part and the names of the classes.
@@ -172,6 +192,8 @@ fn read(spec: &DataSpec, options: &LoadOptions, reading: Reading) -> Result<Data
         Ok((train?, test?, owned(names)))
     };
     check_limits(options)?;
+    check_form(spec, options)?;
+    let targets = options.targets;
     let parts = match spec {
         DataSpec::Digits => {
             let (train, test) = digits::load(options)?;
@@ -180,16 +202,37 @@ fn read(spec: &DataSpec, options: &LoadOptions, reading: Reading) -> Result<Data
         DataSpec::Mnist(folder) => idx(folder, DIGIT_CLASSES)?,
         DataSpec::FashionMnist(folder) => idx(folder, FASHION_CLASSES)?,
         DataSpec::Cifar10(folder) => cifar::load(folder, options, reading)?,
-        DataSpec::Csv(path) => csv::load(path)?.finish(path, options)?,
-        DataSpec::Npy(folder) => arrays::parts(&mut npy::Folder::new(folder)?, reading)?.finish(folder, options)?,
-        DataSpec::Npz(file) => arrays::parts(&mut npy::Archive::open(file)?, reading)?.finish(file, options)?,
+        DataSpec::Csv(path) => csv::load(path, targets)?.finish(path, options)?,
+        DataSpec::Npy(folder) => {
+            arrays::parts(&mut npy::Folder::new(folder)?, targets, reading)?.finish(folder, options)?
+        }
+        DataSpec::Npz(file) => {
+            arrays::parts(&mut npy::Archive::open(file)?, targets, reading)?.finish(file, options)?
+        }
         DataSpec::Safetensors(file) => {
-            arrays::parts(&mut safetensors::Tensors::open(file)?, reading)?.finish(file, options)?
+            arrays::parts(&mut safetensors::Tensors::open(file)?, targets, reading)?.finish(file, options)?
         }
         DataSpec::Images(folder) => images::load(folder, options, reading)?.finish(folder, options)?,
         DataSpec::Text(path) => text::load(path, options.tokens, options.test_fraction)?,
     };
     together(spec, options, parts)
+}
+
+/// Refuses what only tables and arrays have for other forms.
+fn check_form(spec: &DataSpec, options: &LoadOptions) -> Result<()> {
+    if matches!(spec, DataSpec::Csv(_) | DataSpec::Npy(_) | DataSpec::Npz(_) | DataSpec::Safetensors(_)) {
+        return Ok(());
+    }
+    let key = match options {
+        LoadOptions { targets: DataTargets::Numbers, .. } => "data.targets",
+        LoadOptions { shape: Some(_), .. } => "data.shape",
+        _ => return Ok(()),
+    };
+    Err(Error::input(format!("{key} is for tables and arrays"))
+        .detail("key", key)
+        .detail("expected", "csv, npy, npz or safetensors")
+        .detail("got", spec)
+        .hint(format!("leave `{key}` out")))
 }
 
 fn check_limits(options: &LoadOptions) -> Result<()> {

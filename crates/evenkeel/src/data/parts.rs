@@ -1,5 +1,5 @@
-//! Data of a user's own: two parts as their reader found them become training and test samples with classes; where only one was found,
-//! the test is drawn from it.
+//! Data of a user's own: two parts as their reader found them become training and test samples with classes or numbers to be predicted;
+//! where only one was found, the test is drawn from it.
 
 use std::path::Path;
 
@@ -8,7 +8,9 @@ use evenkeel_graph::random::Key;
 use super::classes::{Labels, classes};
 use super::order::permutation;
 use super::split::{Pixels, Split};
+use super::targets::Targets;
 use super::{LoadOptions, Loaded};
+use crate::config::ImageShape;
 use crate::{Error, Result};
 
 /// How much is read.
@@ -23,7 +25,7 @@ pub(super) enum Reading {
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) pixels: Pixels,
-    pub(super) labels: Labels,
+    pub(super) targets: Targets<Labels>,
     /// Height, width and channels; features are channels of one pixel, so that each is normalized by itself.
     pub(super) shape: [usize; 3],
 }
@@ -36,17 +38,35 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Finds the classes and sees to it that there is a test part. `path` is where the data came from.
+    /// Finds the classes, gives samples their shape and sees to it that there is a test part. `path` is where the data came from.
     pub(super) fn finish(self, path: &Path, options: &LoadOptions) -> Result<Loaded> {
         let Parts { train, test } = self;
-        let labels: Vec<&Labels> = [&train.labels].into_iter().chain(test.as_ref().map(|test| &test.labels)).collect();
+        let both = || [&train].into_iter().chain(&test);
+        if let (Targets::Numbers(train), Some(Targets::Numbers(test))) =
+            (&train.targets, test.as_ref().map(|test| &test.targets))
+            && train.width() != test.width()
+        {
+            return Err(Error::input("training and test samples differ in how many numbers are predicted")
+                .detail("file", path.display())
+                .detail("training", train.width())
+                .detail("test", test.width())
+                .hint("take both from the same source"));
+        }
+        let labels: Vec<&Labels> = both().filter_map(|part| part.targets.labels()).collect();
         let (names, of_parts) = classes(&labels, path)?;
         let mut of_parts = of_parts.into_iter();
         let mut split = |part: Part| {
+            let shape = options.shape.map_or(Ok(part.shape), |wanted| reshaped(part.shape, wanted, path))?;
             let divisor = if matches!(part.pixels, Pixels::Bytes(_)) { 255.0 } else { 1.0 };
-            match part.pixels {
-                Pixels::Unread { size, .. } => Ok(Split::unread(part.labels.len(), part.shape, size)),
-                pixels => Split::new(pixels, of_parts.next().unwrap_or_default(), part.shape, divisor),
+            match (part.pixels, part.targets) {
+                (Pixels::Unread { size, .. }, Targets::Classes(labels)) => Ok(Split::unread(labels.len(), shape, size)),
+                (Pixels::Unread { size, .. }, Targets::Numbers(numbers)) => {
+                    Ok(Split::unread(numbers.len(), shape, size).with_numbers(numbers))
+                }
+                (pixels, Targets::Classes(_)) => {
+                    Split::new(pixels, of_parts.next().unwrap_or_default(), shape, divisor)
+                }
+                (pixels, Targets::Numbers(numbers)) => Split::new(pixels, Targets::Numbers(numbers), shape, divisor),
             }
         };
         let train = split(train)?;
@@ -58,6 +78,30 @@ impl Parts {
         let test = train.select(&held)?;
         Ok((train.select(&rows)?, test, names))
     }
+}
+
+/// The shape that flat rows are given; samples that have one already keep it.
+fn reshaped(shape: [usize; 3], wanted: ImageShape, path: &Path) -> Result<[usize; 3]> {
+    let error = match shape {
+        [1, 1, features] if features == wanted.numbers() => return Ok(wanted.0),
+        _ if shape == wanted.0 => return Ok(shape),
+        [1, 1, features] => Error::input("the samples do not fill images of this shape")
+            .detail("key", "data.shape")
+            .detail("file", path.display())
+            .detail(
+                "expected",
+                format!("height, width and channels whose product is the number of features, {features}"),
+            )
+            .detail("got", format!("{wanted}, which is {}", wanted.numbers()))
+            .hint("mend the shape, or leave `data.shape` out for features"),
+        [height, width, channels] => Error::input("the samples are images of another shape already")
+            .detail("key", "data.shape")
+            .detail("file", path.display())
+            .detail("expected", ImageShape([height, width, channels]))
+            .detail("got", wanted)
+            .hint("leave `data.shape` out"),
+    };
+    Err(error)
 }
 
 /// Which of `count` samples are trained on, and which are held back for the test: a permutation drawn with the seed (stream

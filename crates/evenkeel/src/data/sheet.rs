@@ -23,7 +23,8 @@ const PAPER: u8 = 64;
 /// Columns of a terminal that a picture takes at most.
 const COLUMNS: usize = 16;
 
-/// Writes the first training samples of each class (a row a class, in the order of the labels, at most 10 samples of 20 classes).
+/// Writes the first training samples of each class (a row a class, in the order of the labels, at most 10 samples of 20 classes); without
+/// classes the first samples, in one row.
 ///
 /// # Errors
 /// When the samples are no pictures, or the file cannot be written.
@@ -59,8 +60,8 @@ pub fn write_sheet(dataset: &Dataset, path: &Path) -> Result<()> {
     write_atomically(path, &bytes)
 }
 
-/// The first training sample of each class in half-block characters of 24-bit color, for a terminal of so many columns; lines end with a
-/// line feed. `None` where samples are no pictures.
+/// The first training sample of each class, or of all where there are no classes, in half-block characters of 24-bit color, for a terminal
+/// of so many columns; lines end with a line feed. `None` where samples are no pictures.
 pub fn terminal_sheet(dataset: &Dataset, columns: usize) -> Option<String> {
     let pictures = Pictures::of(dataset).ok()?;
     let [height, width] = pictures.size;
@@ -117,8 +118,11 @@ impl<'a> Pictures<'a> {
         }
     }
 
-    /// The first `count` samples of each class that has any.
+    /// The first `count` samples of each class that has any; of all where there are no classes.
     fn first_of_classes(&self, count: usize) -> Vec<Vec<usize>> {
+        if self.split.target_width().is_some() {
+            return vec![(0..self.split.len().min(count)).collect()];
+        }
         let mut rows = vec![Vec::new(); self.classes];
         for (sample, &label) in self.split.labels().iter().enumerate() {
             if let Some(row) = usize::try_from(label).ok().and_then(|label| rows.get_mut(label))
@@ -198,6 +202,24 @@ mod tests {
             assert_eq!(sheet.get_pixel(at(place % 8), at(place / 8)).0, [expected; 3]);
         }
         assert_eq!(sheet.get_pixel(0, 0).0, [PAPER; 3]);
+    }
+
+    #[test]
+    fn without_classes_a_sheet_shows_the_first_samples() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |n: usize| format!("0,{n},9,{}\n", n as f64 / 3.0);
+        std::fs::write(folder.path().join("t.csv"), (0..40).map(row).collect::<String>()).unwrap();
+        let options = LoadOptions {
+            targets: crate::config::DataTargets::Numbers,
+            shape: Some(crate::config::ImageShape([1, 3, 1])),
+            ..LoadOptions::default()
+        };
+        let dataset = load(&DataSpec::Csv(folder.path().join("t.csv")), &options).unwrap();
+        assert_eq!(Pictures::of(&dataset).unwrap().first_of_classes(3), [[0, 1, 2]]);
+        let path = folder.path().join("sheet.png");
+        write_sheet(&dataset, &path).unwrap();
+        let sheet = image::open(&path).unwrap();
+        assert_eq!((sheet.width(), sheet.height()), (10 * (63 + 2) + 2, 21 + 2 + 2));
     }
 
     #[test]

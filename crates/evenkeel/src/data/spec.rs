@@ -218,7 +218,7 @@ pub fn catalogue() -> Vec<DataInfo> {
         own(
             "csv",
             "csv:FILE",
-            "a table of numbers and a column of labels; FILE may be packed, or a folder with train.csv and test.csv",
+            "a table of numbers and a column of labels, or of what is predicted; FILE may be packed, or a folder with train.csv and test.csv",
         ),
         own("npy", "npy:DIR", "NumPy's arrays; DIR holds x_train.npy, y_train.npy, x_test.npy and y_test.npy"),
         own("npz", "npz:FILE", "the same arrays in one archive of NumPy, as Keras' mnist.npz has them"),

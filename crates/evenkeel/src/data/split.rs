@@ -1,8 +1,10 @@
 //! How samples are kept, and how a batch of them becomes numbers or tokens.
 
+use super::normalization::Normalization;
+use super::targets::{Numbers, Targets};
 use super::text::Tokens;
 use crate::{Error, Result};
-use rayon::prelude::*;
+use std::ops::RangeInclusive;
 
 /// Pixels or characters as they were read: bytes stay bytes. Of samples that were not read the number of pixels and the bytes of each are known.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,91 +88,8 @@ impl Pixels {
     }
 }
 
-/// Mean and standard deviation of each channel, in units of the scaled pixels; a batch holds (pixel − mean) / std.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Normalization {
-    /// One mean a channel.
-    pub mean: Vec<f64>,
-    /// One standard deviation a channel, dividing by the number of values; 1 where all pixels are equal.
-    pub std: Vec<f64>,
-}
-
-impl Normalization {
-    /// Changes nothing: mean 0, standard deviation 1.
-    pub fn identity(channels: usize) -> Self {
-        Normalization { mean: vec![0.0; channels], std: vec![1.0; channels] }
-    }
-
-    /// The statistics of all pixels of a split. Sums of bytes are exact.
-    pub fn of(split: &Split) -> Self {
-        let channels = split.channels();
-        let count = split.pixels.len() / channels.max(1);
-        let moments: Vec<(f64, f64)> = match &split.pixels {
-            Pixels::Bytes(values) => byte_sums(values, channels)
-                .into_iter()
-                .map(|[sum, square]| {
-                    let (count, sum, square) = (u128::from(count as u64), u128::from(sum), u128::from(square));
-                    let scale = count as f64 * split.divisor;
-                    (sum as f64 / scale, ((count * square - sum * sum) as f64).sqrt() / scale)
-                })
-                .collect(),
-            Pixels::Floats(values) => {
-                // Pixel by pixel, since there may be as many channels as a table has columns.
-                let sum = |of: &dyn Fn(usize, f64) -> f64| {
-                    let mut sums = vec![0.0; channels];
-                    for pixel in values.chunks_exact(channels.max(1)) {
-                        for (channel, (sum, &value)) in sums.iter_mut().zip(pixel).enumerate() {
-                            *sum += of(channel, f64::from(value));
-                        }
-                    }
-                    sums.into_iter().map(|sum: f64| sum / count as f64).collect::<Vec<f64>>()
-                };
-                let means = sum(&|_, value| value);
-                let squares = sum(&|channel, value| (value - means[channel]).powi(2));
-                means
-                    .iter()
-                    .zip(squares)
-                    .map(|(mean, square)| (mean / split.divisor, square.sqrt() / split.divisor))
-                    .collect()
-            }
-            Pixels::Text(_) | Pixels::Unread { .. } => return Normalization::identity(channels),
-        };
-        Normalization {
-            mean: moments.iter().map(|(mean, _)| if mean.is_finite() { *mean } else { 0.0 }).collect(),
-            std: moments.iter().map(|(_, std)| if *std > 0.0 && std.is_finite() { *std } else { 1.0 }).collect(),
-        }
-    }
-}
-
-/// Sum and sum of squares of each channel. Cost: a pass over the bytes, on all threads.
-fn byte_sums(values: &[u8], channels: usize) -> Vec<[u64; 2]> {
-    /// So many bytes side by side at least, whose sums do not wait for each other.
-    const ABREAST: usize = 64;
-    /// So many squares of bytes add up within 32 bits.
-    const ROWS: usize = 1 << 16;
-    let row = channels * ABREAST.div_ceil(channels);
-    let parts = values.par_chunks(row * ROWS).map(|part| {
-        let (mut sums, mut squares) = (vec![0_u32; row], vec![0_u32; row]);
-        for row in part.chunks(row) {
-            for ((sum, square), &value) in sums.iter_mut().zip(&mut squares).zip(row) {
-                let value = u32::from(value);
-                *sum += value;
-                *square += value * value;
-            }
-        }
-        let mut totals = vec![[0_u64; 2]; channels];
-        for (place, (sum, square)) in sums.into_iter().zip(squares).enumerate() {
-            let total = &mut totals[place % channels];
-            *total = [total[0] + u64::from(sum), total[1] + u64::from(square)];
-        }
-        totals
-    });
-    let add = |mut a: Vec<[u64; 2]>, b: Vec<[u64; 2]>| {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = [a[0] + b[0], a[1] + b[1]]);
-        a
-    };
-    parts.reduce(|| vec![[0; 2]; channels], add)
-}
+/// Bytes of a label: a class, or a number to be predicted.
+const LABEL: usize = size_of::<i32>();
 
 /// A number that a batch can be made of: `f32` or `f64`.
 pub trait Real: Copy + sealed::Sealed {
@@ -196,12 +115,12 @@ mod sealed {
     impl Sealed for f64 {}
 }
 
-/// The training or the test part: images `[N, H, W, C]`, as compact as they were read, and their labels; or a text, cut into samples of
-/// so many characters that follow each other, each labelled with the one after it.
+/// The training or the test part: images `[N, H, W, C]`, as compact as they were read, and their labels, each a class or some numbers
+/// to be predicted; or a text, cut into samples of so many characters that follow each other, each labelled with the one after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     pixels: Pixels,
-    labels: Vec<i32>,
+    targets: Targets<Vec<i32>>,
     image_shape: Vec<usize>,
     divisor: f64,
 }
@@ -210,19 +129,19 @@ impl Split {
     /// Keeps pixels and labels together; a batch divides each pixel by `divisor`.
     pub(super) fn new(
         pixels: Pixels,
-        labels: Vec<i32>,
+        targets: impl Into<Targets<Vec<i32>>>,
         image_shape: impl Into<Vec<usize>>,
         divisor: f64,
     ) -> Result<Self> {
-        let split = Split { pixels, labels, image_shape: image_shape.into(), divisor };
+        let split = Split { pixels, targets: targets.into(), image_shape: image_shape.into(), divisor };
         if split.is_text() && u32::try_from(split.len()).is_ok() {
             return Ok(split);
         }
         let image = split.image_len();
-        let expected = split.labels.len().checked_mul(image);
-        if image == 0 || expected != Some(split.pixels.len()) || u32::try_from(split.labels.len()).is_err() {
+        let expected = split.targets.len().checked_mul(image);
+        if image == 0 || expected != Some(split.pixels.len()) || u32::try_from(split.targets.len()).is_err() {
             return Err(Error::input("images and labels do not fit together")
-                .detail("expected", format!("{} images of {image} pixels", split.labels.len()))
+                .detail("expected", format!("{} images of {image} pixels", split.targets.len()))
                 .detail("got", format!("{} pixels", split.pixels.len())));
         }
         Ok(split)
@@ -233,18 +152,23 @@ impl Split {
         let len = image_shape.iter().fold(count, |len, extent| len.saturating_mul(*extent));
         Split {
             pixels: Pixels::Unread { len, size },
-            labels: Vec::new(),
+            targets: Targets::Classes(Vec::new()),
             image_shape: image_shape.to_vec(),
             divisor: 1.0,
         }
+    }
+
+    /// The same samples with numbers to be predicted in the place of classes.
+    pub(super) fn with_numbers(self, numbers: Numbers) -> Self {
+        Split { targets: Targets::Numbers(numbers), ..self }
     }
 
     /// The samples at `rows`, in that order.
     pub(super) fn select(&self, rows: &[u32]) -> Result<Self> {
         self.check_indices(rows)?;
         let pixels = self.pixels.select(rows, self.image_len())?;
-        let labels = rows.iter().filter_map(|&row| self.labels.get(row as usize).copied()).collect();
-        Ok(Split { pixels, labels, image_shape: self.image_shape.clone(), divisor: self.divisor })
+        let targets = self.targets.select(rows);
+        Ok(Split { pixels, targets, image_shape: self.image_shape.clone(), divisor: self.divisor })
     }
 
     /// The number of samples.
@@ -263,13 +187,45 @@ impl Split {
         matches!(self.pixels, Pixels::Text(_))
     }
 
-    /// The class of each image, from 0; empty for a text and when the samples were not read.
+    /// The class of each image, from 0; empty for a text, for samples with numbers to be predicted, and when the samples were not read.
     pub fn labels(&self) -> &[i32] {
-        &self.labels
+        match &self.targets {
+            Targets::Classes(classes) => classes,
+            Targets::Numbers(_) => &[],
+        }
     }
 
     pub(super) fn labels_mut(&mut self) -> &mut [i32] {
-        &mut self.labels
+        match &mut self.targets {
+            Targets::Classes(classes) => classes,
+            Targets::Numbers(_) => &mut [],
+        }
+    }
+
+    /// How many numbers of each sample are to be predicted; none where it has a class.
+    pub fn target_width(&self) -> Option<usize> {
+        self.numbers().map(Numbers::width)
+    }
+
+    /// The first number to be predicted that is not in a range.
+    pub(crate) fn target_outside(&self, range: RangeInclusive<f32>) -> Option<f32> {
+        self.numbers()?.values().iter().copied().find(|value| !range.contains(value))
+    }
+
+    /// Whether a sample has the class, or the numbers to be predicted, of another one of another split.
+    pub(super) fn has_label_of(&self, sample: usize, other: &Split, original: usize) -> bool {
+        match (self.numbers(), other.numbers()) {
+            (Some(here), Some(there)) => here.of(sample) == there.of(original),
+            _ => self.labels().get(sample) == other.labels().get(original),
+        }
+    }
+
+    /// The numbers to be predicted.
+    pub(super) fn numbers(&self) -> Option<&Numbers> {
+        match &self.targets {
+            Targets::Classes(_) => None,
+            Targets::Numbers(numbers) => Some(numbers),
+        }
     }
 
     /// Height, width and channels of an image, or the number of characters in a sample of a text.
@@ -289,7 +245,7 @@ impl Split {
             Pixels::Text(tokens) => Some(tokens.at(place)),
             _ => None,
         });
-        for label in self.labels.iter().copied().chain(of_text) {
+        for label in self.labels().iter().copied().chain(of_text) {
             if let Some(count) = usize::try_from(label).ok().and_then(|class| counts.get_mut(class)) {
                 *count += 1;
             }
@@ -303,7 +259,8 @@ impl Split {
     /// once, so an f64 batch is exact and an f32 batch is that batch rounded.
     ///
     /// # Errors
-    /// When a buffer has another length than the batch needs, an index is out of range, or the channels differ.
+    /// When a buffer has another length than the batch needs, an index is out of range, the channels differ, or the samples have no
+    /// classes.
     pub fn batch<T: Real>(
         &self,
         indices: &[u32],
@@ -311,6 +268,41 @@ impl Split {
         out: &mut [T],
         labels: &mut [i32],
     ) -> Result<()> {
+        if self.target_width().is_some() {
+            return Err(Error::input("the samples have no classes but numbers to be predicted")
+                .hint("`Split::inputs` and `Split::targets` have both"));
+        }
+        if !self.is_text() {
+            check_len("labels of the batch", indices.len(), labels.len())?;
+        }
+        self.inputs(indices, normalization, out)?;
+        for (label, &index) in labels.iter_mut().zip(indices) {
+            *label = self.labels()[index as usize];
+        }
+        Ok(())
+    }
+
+    /// Copies the numbers to be predicted of the samples at `indices` into `out` (`[indices.len(), K]`).
+    ///
+    /// # Errors
+    /// When the buffer has another length than the batch needs, an index is out of range, or the samples have none.
+    pub fn targets<T: Real>(&self, indices: &[u32], out: &mut [T]) -> Result<()> {
+        let Some(numbers) = self.numbers() else {
+            return Err(
+                Error::input("the samples have no numbers to be predicted").hint("`Split::batch` has their classes")
+            );
+        };
+        check_len("targets of the batch", indices.len().saturating_mul(numbers.width()), out.len())?;
+        self.check_indices(indices)?;
+        numbers.gather(indices, out);
+        Ok(())
+    }
+
+    /// The samples alone, as [`Split::batch`] copies them.
+    ///
+    /// # Errors
+    /// When the buffer has another length than the batch needs, an index is out of range, or the channels differ.
+    pub fn inputs<T: Real>(&self, indices: &[u32], normalization: &Normalization, out: &mut [T]) -> Result<()> {
         if self.is_text() {
             return Err(Error::input("a text has no pixels").hint("`Split::tokens` has its characters"));
         }
@@ -318,14 +310,10 @@ impl Split {
         let image = self.image_len();
         check_len("channels of the normalization", channels, normalization.mean.len())?;
         check_len("channels of the normalization", channels, normalization.std.len())?;
-        check_len("labels of the batch", indices.len(), labels.len())?;
         check_len("values of the batch", indices.len().saturating_mul(image), out.len())?;
         self.check_indices(indices)?;
         if let Pixels::Unread { .. } = self.pixels {
             return Err(Error::input("a batch asks for samples that were not read").hint("`data::load` reads them"));
-        }
-        for (label, &index) in labels.iter_mut().zip(indices) {
-            *label = self.labels[index as usize];
         }
         let images = out.chunks_exact_mut(image).zip(indices.iter().map(|&index| index as usize * image));
         match &self.pixels {
@@ -415,18 +403,18 @@ impl Split {
         self.divisor
     }
 
-    fn channels(&self) -> usize {
+    pub(super) fn channels(&self) -> usize {
         self.image_shape.get(2).copied().unwrap_or(0)
     }
 
     /// Bytes of memory that pixels and labels take.
     pub fn bytes(&self) -> usize {
-        self.pixels.len().saturating_mul(self.pixels.size()).saturating_add(self.image_labels() * size_of::<i32>())
+        self.pixels.len().saturating_mul(self.pixels.size()).saturating_add(self.image_labels() * LABEL)
     }
 
     /// Labels that are kept beside the samples; a text has its own.
     fn image_labels(&self) -> usize {
-        if self.is_text() { 0 } else { self.len() }
+        if self.is_text() { 0 } else { self.len() * self.target_width().unwrap_or(1) }
     }
 
     /// Whether the pixels are bytes.
@@ -437,13 +425,13 @@ impl Split {
     /// Keeps the images at these places, which are there and ascend.
     pub(super) fn keep(&mut self, places: &[u32]) {
         self.pixels.keep(places, self.image_len());
-        self.labels = places.iter().filter_map(|&place| self.labels.get(place as usize).copied()).collect();
+        self.targets = self.targets.select(places);
     }
 
     /// Keeps the first `len` samples.
     pub(super) fn truncate(&mut self, len: usize) {
         if len < self.len() {
-            self.labels.truncate(len);
+            self.targets.truncate(len);
             self.pixels.truncate(len * self.image_len() + usize::from(self.is_text()));
         }
     }
@@ -495,38 +483,6 @@ mod tests {
         split.batch(&[0, 1], &normalization, &mut single, &mut labels).unwrap();
         split.batch(&[0, 1], &normalization, &mut double, &mut labels).unwrap();
         assert!(single.iter().zip(double).all(|(single, double)| *single == double as f32));
-    }
-
-    #[test]
-    fn bytes_and_floats_of_the_same_pixels_have_the_same_statistics() {
-        let bytes = two_pixels_of_two_channels();
-        let floats = vec![0.0, 255.0, 51.0, 255.0, 102.0, 255.0, 153.0, 255.0];
-        let floats = Split::new(Pixels::Floats(floats), vec![1, 0], [1, 2, 2], 255.0).unwrap();
-        let (of_bytes, of_floats) = (Normalization::of(&bytes), Normalization::of(&floats));
-        assert!((of_bytes.mean[0] - 0.3).abs() < 1e-15 && (of_bytes.std[0] - 0.05_f64.sqrt()).abs() < 1e-15);
-        assert!((of_bytes.mean[0] - of_floats.mean[0]).abs() < 1e-15);
-        assert!((of_bytes.std[0] - of_floats.std[0]).abs() < 1e-15);
-    }
-
-    #[test]
-    fn sums_of_bytes_are_exact_for_any_number_of_pixels_and_channels() {
-        // More white pixels in a row than their squares can be added up in 32 bits.
-        assert_eq!(byte_sums(&vec![255; 5_000_000], 1), [[255 * 5_000_000, 255 * 255 * 5_000_000]]);
-        for channels in [1, 2, 3, 7, 100] {
-            let values: Vec<u8> = (0..channels * 331).map(|place| (place * 89) as u8).collect();
-            let expected: Vec<[u64; 2]> = (0..channels)
-                .map(|channel| {
-                    let of_channel = || values.iter().skip(channel).step_by(channels).map(|&value| u64::from(value));
-                    [of_channel().sum(), of_channel().map(|value| value * value).sum()]
-                })
-                .collect();
-            assert_eq!(byte_sums(&values, channels), expected);
-        }
-    }
-
-    #[test]
-    fn a_channel_of_equal_pixels_has_standard_deviation_one() {
-        assert_eq!(Normalization::of(&two_pixels_of_two_channels()).std[1], 1.0);
     }
 
     #[test]

@@ -67,6 +67,20 @@ impl<M: Model> Model for Regression<M> {
     }
 }
 
+impl Model for Box<dyn Model> {
+    fn forward<'g>(&self, cx: &Context<'g>, x: Var<'g>) -> Var<'g> {
+        (**self).forward(cx, x)
+    }
+
+    fn reads(&self) -> Reads {
+        (**self).reads()
+    }
+
+    fn targets(&self) -> Targets {
+        (**self).targets()
+    }
+}
+
 /// A network: traced anew for every program it takes part in.
 pub trait Model {
     /// The output for a batch of inputs. Activations are channels-last: `[N, H, W, C]`, `[N, T, C]` or `[N, C]`. The output

@@ -225,8 +225,11 @@ fn within_limit(experiment: &Experiment) -> Result<(Trainer<'_>, Evaluator<'_>)>
 fn sample_bytes(experiment: &Experiment) -> usize {
     let (network, values) = (&experiment.network, experiment.dataset.train.image_len());
     let input = network.input_dtype();
-    let labels = network.labels().0.elements().min(values);
-    values * input.bytes() + labels * size_of::<i32>()
+    let labels = match experiment.dataset.train.target_width() {
+        Some(numbers) => numbers * network.dtype().bytes(),
+        None => network.labels().0.elements().min(values) * size_of::<i32>(),
+    };
+    values * input.bytes() + labels
 }
 
 /// The same in training, where labels may be shares of classes.

@@ -10,7 +10,7 @@ use super::plan::{TrainingPlan, check_batch, compile};
 use super::progress::{Epoch, Progress};
 use super::step::{StepResult, Trainer};
 use super::supply::{Supply, batches_ahead};
-use super::way_back::{first_place, shell_word, smaller_rate, way_back};
+use super::way_back::{first_place, metrics_lost, shell_word, smaller_rate, way_back};
 use crate::ahead::Ahead;
 use crate::batch::Batch;
 use crate::config::{Config, InitMethod, NormMode};
@@ -23,7 +23,7 @@ use crate::norm::recalibrate;
 use crate::optim::{Pace, Schedule};
 use crate::report::write_report;
 use crate::store::index::Follow;
-use crate::store::{Checkpoint, Content, Metrics, MetricsWriter, Record, Run, layer_metrics};
+use crate::store::{Checkpoint, Content, MetricsWriter, Record, Run, layer_metrics};
 use crate::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -98,15 +98,6 @@ fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpo
     }
 }
 
-/// What a resumed run no longer knows of its steps.
-fn metrics_lost(run: &Run, known: &Metrics, broken: usize, step: u64) -> Error {
-    Error::input("the metrics of steps that were made are damaged or gone")
-        .detail("file", run.metrics_path().display())
-        .detail("expected", format!("{step} steps"))
-        .detail("got", format!("{} and {broken} broken lines", known.steps()))
-        .hint("copy the file back for its curves; until then all checkpoints are kept, since the best is not known")
-}
-
 struct Session<'e> {
     experiment: &'e Experiment,
     run: Run,
@@ -174,6 +165,7 @@ impl<'e> Session<'e> {
         if resume {
             trainer.forget_state();
             if let Some((step, checkpoint)) = newest(&run, observer)? {
+                experiment.check_data(&checkpoint)?;
                 progress = Progress::from_json(step, &checkpoint.state)?;
                 if step > steps {
                     return Err(Error::input("the run has gone further than that")

@@ -1,7 +1,7 @@
 //! How is a run that failed gone on with, as one would type it?
 
 use super::step::pass_name;
-use crate::store::Run;
+use crate::store::{Metrics, Run};
 use crate::{Error, Result};
 use evenkeel_cpu::NonFinite;
 use std::path::Path;
@@ -28,6 +28,15 @@ pub(super) fn way_back(run: &Run, step: u64, smaller: &str, error: Error) -> Res
     Ok(error
         .detail("kept", format!("{place}, a finite state"))
         .hint(format!("go on from there with a smaller rate: `evenkeel train --resume --out {dir} {smaller}`")))
+}
+
+/// What a resumed run no longer knows of the steps it has made.
+pub(super) fn metrics_lost(run: &Run, known: &Metrics, broken: usize, step: u64) -> Error {
+    Error::input("the metrics of steps that were made are damaged or gone")
+        .detail("file", run.metrics_path().display())
+        .detail("expected", format!("{step} steps"))
+        .detail("got", format!("{} and {broken} broken lines", known.steps()))
+        .hint("copy the file back for its curves; until then all checkpoints are kept, since the best is not known")
 }
 
 /// Where numbers first stopped being finite, as a message says it.
