@@ -398,6 +398,36 @@ fn numbers_of_layers_that_are_no_numbers_leave_gaps() {
     assert_eq!(data["tables"]["layer-updates"]["fc2.weight"][0], "inf");
 }
 
+#[test]
+fn a_momentum_that_changes_is_drawn_between_rate_and_gradient() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = fabricate(&folder.path().join("run"), &Shape { momentum: 0.572_565_080_275_266_4, ..USUAL });
+    let plain = data(&report_html(&run).unwrap());
+    assert_eq!(plain["figures"]["step-size"]["plot"]["layout"]["yaxis3"], Value::Null);
+    let mut writer = run.metrics_writer().unwrap();
+    for step in 1..=1200 {
+        let momentum = if step <= 600 { 0.4 } else { 0.7 };
+        writer.append(&Record { step, epoch: 0.0, values: vec![("momentum".to_owned(), momentum)] }).unwrap();
+    }
+    let html = report_html(&run).unwrap();
+    assert!(html.contains("<h2>Learning rate, momentum and gradient norm</h2>"));
+    let data = data(&html);
+    let figure = &data["figures"]["step-size"];
+    let lines = figure["plot"]["data"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["name"] == "momentum").unwrap();
+    assert_eq!(line["yaxis"], "y3");
+    let drawn = line["y"].as_array().unwrap();
+    assert_eq!((drawn[0].as_f64(), drawn[drawn.len() - 1].as_f64()), (Some(0.4), Some(0.7)));
+    assert!(figure["columns"].as_array().unwrap().contains(&json!("momentum")));
+    // Three panels that do not overlap.
+    let ends = |axis: &str| {
+        let domain = &figure["plot"]["layout"][axis]["domain"];
+        (domain[0].as_f64().unwrap(), domain[1].as_f64().unwrap())
+    };
+    assert!(ends("yaxis").1 < ends("yaxis3").0 && ends("yaxis3").1 < ends("yaxis2").0);
+    assert!(reading(&html).contains("momentum β = 0.5726 loses"), "{}", reading(&html));
+}
+
 /// Writes reports to look at: `EVENKEEL_PAGES=DIR cargo test -p evenkeel --test report_page -- --ignored`.
 #[test]
 #[ignore = "for the eye"]

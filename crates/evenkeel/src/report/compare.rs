@@ -7,11 +7,12 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use super::facts::count;
 use super::page::{Page, figure_html};
 use super::text::{escape, significant};
 use super::{Figure, drawing};
 use crate::store::settings::plain;
-use crate::store::{Metrics, Run};
+use crate::store::{Metrics, Run, layer_metrics};
 use crate::{Error, Result};
 
 /// Keys that tell neither what was trained nor how.
@@ -80,7 +81,8 @@ impl Comparison {
         &self.groups
     }
 
-    /// The comparison as a page that opens offline: the curves of all metrics over the same steps, settings and last values.
+    /// The comparison as a page that opens offline: the settings, the curves of all metrics over the same steps, those of single layers
+    /// folded, and the last values.
     ///
     /// # Errors
     /// When a figure cannot be laid out.
@@ -94,12 +96,26 @@ impl Comparison {
             tables.insert(id.clone(), drawing::table(&figure));
             figures.push(drawing::figure(&id, &figure)?);
         }
-        let mut body = String::from("<section class=\"figures\">");
-        body.extend(figures.iter().map(figure_html));
-        body.push_str("</section>");
         let text = |value: &Option<String>| value.as_deref().map_or_else(|| "–".to_owned(), escape);
         let number = |value: &Option<f64>| value.map_or_else(|| "–".to_owned(), |value| significant(value, 5));
-        body.push_str(&self.table("Settings that differ", "Setting", &self.settings, text));
+        let mut body = self.table("Settings that differ", "Setting", &self.settings, text);
+        let is_of_layers = |place: usize| layer_metrics::parts(&self.last[place].0).is_some();
+        let places = |of_layers: bool| -> String {
+            let wanted = figures.iter().enumerate().filter(|(place, _)| is_of_layers(*place) == of_layers);
+            wanted.map(|(_, figure)| figure_html(figure)).collect()
+        };
+        let of_layers = (0..figures.len()).filter(|place| is_of_layers(*place)).count();
+        let _ = write!(body, "<section class=\"figures\">{}</section>", places(false));
+        if of_layers > 0 {
+            // There may be hundreds of them: they are drawn when they are asked for.
+            let all = count(of_layers, "figure", "figures");
+            let _ = write!(
+                body,
+                "<section><h2>Layers</h2><details><summary>{all} of single layers</summary><div class=\"figures\">{}</div>\
+                 </details></section>",
+                places(true)
+            );
+        }
         body.push_str(&self.table("Last values", "Metric", &self.last, number));
         let page = Page {
             kicker: "Evenkeel runs",
@@ -116,7 +132,9 @@ impl Comparison {
 
     /// The courses of one metric, a line a group.
     fn figure(&self, metric: &str) -> Figure {
-        let mut figure = Figure::lines(metric, "step", metric);
+        let quantity = layer_metrics::parts(metric).map_or(metric, |(quantity, _)| quantity).replace('_', " ");
+        let mut figure = Figure::lines(capital(&in_words(metric)), "step", quantity);
+        let shares = metric.ends_with("accuracy");
         let (mut stretch, mut banded) = (1, false);
         let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
         for group in &self.groups {
@@ -143,7 +161,9 @@ impl Comparison {
                 format!("Means of up to {stretch} points and over seeds; one standard deviation on both sides.")
             }
         };
-        if least > 0.0 && most / least > WIDE {
+        if shares {
+            figure = figure.shares();
+        } else if least > 0.0 && most / least > WIDE {
             figure = figure.log_y();
             caption = format!("{caption} Logarithmic scale.").trim_start().to_owned();
         }
@@ -235,6 +255,19 @@ fn distinct(runs: &[Run]) -> Vec<String> {
     runs.iter().map(|run| run.dir().display().to_string()).collect()
 }
 
+/// `gradient_norm/fc1.weight` as it is said: `gradient norm of fc1.weight`.
+fn in_words(metric: &str) -> String {
+    match layer_metrics::parts(metric) {
+        Some((quantity, layer)) => format!("{} of {layer}", quantity.replace('_', " ")),
+        None => metric.replace('_', " "),
+    }
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 fn title(names: &[String]) -> String {
     match names {
         [one, two] => format!("{one} and {two}"),
@@ -276,7 +309,11 @@ mod tests {
         assert_eq!(table["x"], serde_json::json!([1.0, 2.0, 1.0]));
         assert_eq!(table["series"][0], "2 seeds like a (lr 0.1)");
         assert_eq!(table["deviation"][2], Value::Null);
-        assert!(found.html().unwrap().contains("Settings that differ"));
+        let page = found.html().unwrap();
+        let place = |words: &str| page.find(words).unwrap();
+        assert!(
+            place("Settings that differ") < place("<h2>Loss</h2>") && place("<h2>Loss</h2>") < place("Last values")
+        );
     }
 
     #[test]
@@ -288,6 +325,24 @@ mod tests {
         let table = drawing::table(&figure);
         assert_eq!(table["y"].as_array().unwrap().len(), 1000);
         assert_eq!(table["y"][0], 1.0);
+    }
+
+    #[test]
+    fn what_single_layers_did_is_folded_and_shares_are_in_percent() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = ["a", "b"].map(|name| {
+            let run = Run::create(&folder.path().join(name), &format!("x = \"{name}\"\n")).unwrap();
+            let values = ["test_accuracy", "weight_norm/fc1.weight"].map(|metric| (metric.to_owned(), 0.01)).to_vec();
+            run.metrics_writer().unwrap().append(&Record { step: 1, epoch: 1.0, values }).unwrap();
+            run
+        });
+        let found = Comparison::of(&runs).unwrap();
+        let page = found.html().unwrap();
+        let (open, folded) = page.split_once("<summary>1 figure of single layers</summary>").unwrap();
+        assert!(open.contains("<h2>Test accuracy</h2>") && !open.contains("<h2>Weight norm of fc1.weight</h2>"));
+        assert!(folded.contains("<h2>Weight norm of fc1.weight</h2>"));
+        let figure = drawing::figure("one", &found.figure("test_accuracy")).unwrap().plot.unwrap();
+        assert_eq!(figure["layout"]["yaxis"]["tickformat"], ".1~%");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::layers::folded;
 use super::over_steps::{Scale, draw, is_map};
 use super::page::Figure;
 use super::plot::json;
-use super::text::integer;
+use super::text::{chosen, integer};
 use crate::Result;
 use crate::store::layer_metrics::{self, LayerSeries, LayerTable};
 use crate::store::number::to_json;
@@ -107,15 +107,19 @@ fn words(facts: &Facts, id: &str) -> (&'static str, &'static str, Scale, String)
         "layer-updates" => (
             "Updates against weights",
             "update / weight",
-            Scale::Around(USUAL_UPDATE, "1e−3, a usual size"),
-            "Length of what a step changed, as a part of the weight's length. Around 1e−3 is usual.".to_owned(),
+            Scale::Around(USUAL_UPDATE, "0.001, a usual size"),
+            "Length of what a step changed, as a part of the weight's length. Around 0.001 is usual.".to_owned(),
         ),
         "layer-weights" => lengths("Weight norms", "weight norm", "Euclidean length of each weight before the step."),
         "layer-rates" => {
             let (formula, momentum) = match facts.descends_the_gradient() {
-                true if facts.momentum > 0.0 => {
-                    ("lr / ‖w‖²", format!(" Momentum makes it 1/(1 − β) times as much, β = {}.", facts.momentum))
+                true if facts.learns_momentum() => {
+                    ("lr / ‖w‖²", " Momentum makes it 1/(1 − β) times as much, with the β of the step.".to_owned())
                 }
+                true if facts.momentum > 0.0 => (
+                    "lr / ‖w‖²",
+                    format!(" Momentum makes it 1/(1 − β) times as much, β = {}.", chosen(facts.momentum)),
+                ),
                 true => ("lr / ‖w‖²", String::new()),
                 false => ("lr / ‖w‖", String::new()),
             };

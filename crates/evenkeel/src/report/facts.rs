@@ -160,6 +160,11 @@ impl Facts {
         !rescales(self.optimizer.as_deref())
     }
 
+    /// Whether each step has a momentum of its own.
+    pub(super) fn learns_momentum(&self) -> bool {
+        self.metrics.records.iter().any(|record| record.get("momentum").is_some())
+    }
+
     /// The groups there are measurements of: the one measured most often first, then batch statistics, then more samples.
     pub(super) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = self.hessians.iter().map(group).collect();

@@ -23,9 +23,12 @@ pub struct Figure {
     pub(super) caption: String,
     pub(super) x: FigureAxis,
     pub(super) y: FigureAxis,
-    /// What stands below the bars, in order.
+    /// What stands below the bars or columns, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) categories: Vec<String>,
+    /// What the rows of a map are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) rows: String,
     pub(super) series: Vec<Series>,
     /// Horizontal lines: name and height.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,6 +62,8 @@ pub(super) enum Kind {
     Lines,
     Points,
     Bars,
+    /// One row a series, one column a category, a colour a number.
+    Map,
 }
 
 /// An axis.
@@ -67,6 +72,9 @@ pub(super) struct FigureAxis {
     pub(super) title: String,
     #[serde(default)]
     pub(super) logarithmic: bool,
+    /// Whether numbers are shares, which are written in percent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) shares: bool,
 }
 
 /// A named list of numbers.
@@ -84,6 +92,9 @@ pub(super) struct Series {
     /// Whether it is something to compare with, such as a closed form.
     #[serde(default)]
     pub(super) dashed: bool,
+    /// What a map says in its cells beside the numbers or in place of them; empty where there is nothing to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) remarks: Vec<String>,
 }
 
 /// A horizontal line.
@@ -111,8 +122,21 @@ impl Figure {
         Figure { categories, ..Self::new(Kind::Bars, title, "", y) }
     }
 
+    /// A map of numbers as colours, each written into its cell: columns at values of `x`, and rows at values of `rows`, which
+    /// [`Figure::row`] adds from the top down.
+    pub fn map(
+        title: impl Into<String>,
+        x: impl Into<String>,
+        columns: &[&str],
+        rows: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Figure {
+        let categories = columns.iter().map(|&column| column.to_owned()).collect();
+        Figure { categories, rows: rows.into(), ..Self::new(Kind::Map, title, x, value) }
+    }
+
     fn new(kind: Kind, title: impl Into<String>, x: impl Into<String>, y: impl Into<String>) -> Figure {
-        let axis = |title| FigureAxis { title, logarithmic: false };
+        let axis = |title| FigureAxis { title, logarithmic: false, shares: false };
         Figure {
             kind,
             title: title.into(),
@@ -120,6 +144,7 @@ impl Figure {
             x: axis(x.into()),
             y: axis(y.into()),
             categories: Vec::new(),
+            rows: String::new(),
             series: Vec::new(),
             marks: Vec::new(),
             spread: Spread::default(),
@@ -139,7 +164,14 @@ impl Figure {
         self
     }
 
-    /// A logarithmic y axis; numbers that are not positive are left out.
+    /// Numbers are shares of 1, and are written in percent.
+    #[must_use]
+    pub fn shares(mut self) -> Figure {
+        self.y.shares = true;
+        self
+    }
+
+    /// A logarithmic y axis, or logarithmic colours of a map; numbers that are not positive are left out.
     #[must_use]
     pub fn log_y(mut self) -> Figure {
         self.y.logarithmic = true;
@@ -190,6 +222,17 @@ impl Figure {
         self.over_seeds(name, &x, seeds)
     }
 
+    /// A row of a map: a number a column, NaN where there is none, the standard error of each, and what to say in each cell.
+    #[must_use]
+    pub fn row(self, name: impl Into<String>, values: &[f64], errors: &[f64], remarks: Vec<String>) -> Figure {
+        let x: Vec<f64> = (0..values.len()).map(|index| index as f64).collect();
+        let mut figure = self.means(name, &x, values, errors);
+        if let Some(row) = figure.series.last_mut() {
+            row.remarks = remarks;
+        }
+        figure
+    }
+
     /// A horizontal line, such as a threshold.
     #[must_use]
     pub fn mark(mut self, name: impl Into<String>, y: f64) -> Figure {
@@ -198,7 +241,7 @@ impl Figure {
     }
 
     fn with(mut self, name: impl Into<String>, x: Vec<f64>, y: Vec<f64>, spread: Vec<f64>, dashed: bool) -> Figure {
-        self.series.push(Series { name: name.into(), x, y, spread, dashed });
+        self.series.push(Series { name: name.into(), x, y, spread, dashed, remarks: Vec::new() });
         self
     }
 }

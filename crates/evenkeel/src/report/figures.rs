@@ -9,7 +9,7 @@ use super::facts::Facts;
 use super::page::Figure;
 use super::plot::{
     AMBER, BLUE, GREEN, Hue, PURPLE, Points, VERMILION, axis, configuration, decimate, json, layout, log, mode_for,
-    plot, solid, spread, thin, xs, ys,
+    plot, shares, solid, spread, thin, xs, ys,
 };
 use super::text::{escape, integer, marked, norm_mode, significant};
 use crate::Result;
@@ -22,10 +22,10 @@ pub(super) fn all(facts: &Facts) -> Result<Vec<Figure>> {
         figures.push(accuracy(facts)?);
     }
     figures.extend([sharpness(facts)?, step_size(facts)?]);
-    figures.extend(super::dynamics::figures(facts)?);
     if !facts.learned.is_empty() {
         figures.push(super::learner::figure(facts, steps(facts))?);
     }
+    figures.extend(super::dynamics::figures(facts)?);
     figures.extend(super::layers::figures(&facts.layers)?);
     if let Some(found) = &facts.initialization {
         figures.push(initialization(found)?);
@@ -79,10 +79,7 @@ fn loss(facts: &Facts) -> Result<Figure> {
         _ => y_axis,
     };
     let mut plot = plot(steps(facts), y_axis);
-    add(&mut plot, "batch", &running, thin(AMBER, 0.4), 1.0, Mode::Lines);
-    if window > 1 {
-        add(&mut plot, "batch, smoothed", &smoothed, solid(AMBER), 2.0, Mode::Lines);
-    }
+    add_scattered(&mut plot, "batch", &running, &smoothed, window, AMBER);
     add(&mut plot, "train, per epoch", &train, solid(BLUE), 2.0, Mode::LinesMarkers);
     add_dashed(&mut plot, "test, per epoch", &test, VERMILION);
     let smoothing = if window > 1 { format!("; smoothed: mean of {window} steps") } else { String::new() };
@@ -101,7 +98,7 @@ fn loss(facts: &Facts) -> Result<Figure> {
 
 fn accuracy(facts: &Facts) -> Result<Figure> {
     let batch = points(facts, "accuracy");
-    let y_axis = axis("accuracy").tick_format(".0%").hover_format(".2%");
+    let y_axis = shares(axis("accuracy"));
     let y_axis = if batch.len() < 2 { y_axis.range(AxisRange::new(0.0, 1.05)) } else { y_axis };
     let mut plot = plot(steps(facts), y_axis);
     let (smoothed, window) = smooth(&batch);
@@ -257,35 +254,52 @@ fn hover_of(one: &crate::store::HessianMeasurement) -> String {
 
 fn step_size(facts: &Facts) -> Result<Figure> {
     let (rates, norms) = (points(facts, "learning_rate"), points(facts, "gradient_norm"));
+    let momenta = points(facts, "momentum");
     let (smoothed, window) = smooth(&norms);
-    let norm_axis = axis("gradient norm").domain(&[0.0, 0.46]).anchor("x");
+    // Where each step has a momentum of its own, it lies between the two.
+    let [below, between, above]: [[f64; 2]; 3] = if momenta.is_empty() {
+        [[0.0, 0.46], [0.5; 2], [0.56, 1.0]]
+    } else {
+        [[0.0, 0.32], [0.43, 0.68], [0.77, 1.0]]
+    };
+    let norm_axis = axis("gradient norm").domain(&below).anchor("x");
     let norm_axis = match spread(smoothed.iter().filter_map(|(_, y)| *y)) {
+        // A low panel has room for a mark a decade.
+        Some((low, high)) if high / low > 100.0 && !momenta.is_empty() => log(norm_axis, low, high.max(2e4 * low)),
         Some((low, high)) if high / low > 30.0 => log(norm_axis, low, high),
         _ => norm_axis,
     };
     let mut plot = Plot::new();
-    let rate_axis = axis("learning rate").domain(&[0.56, 1.0]).anchor("x").range_mode(RangeMode::ToZero);
-    plot.set_layout(layout(steps(facts).anchor("y"), norm_axis).y_axis2(rate_axis));
+    let rate_axis = axis("learning rate").domain(&above).anchor("x").range_mode(RangeMode::ToZero);
+    let mut axes = layout(steps(facts).anchor("y"), norm_axis).y_axis2(rate_axis);
+    if !momenta.is_empty() {
+        let momentum_axis = axis("momentum").domain(&between).anchor("x");
+        axes = axes.y_axis3(momentum_axis.range(AxisRange::new(0.0, 1.0)).dtick(0.5));
+    }
+    plot.set_layout(axes);
     plot.set_configuration(configuration());
-    add(&mut plot, "gradient norm", &norms, thin(GREEN, 0.4), 1.0, Mode::Lines);
-    if window > 1 {
-        add(&mut plot, "gradient norm, smoothed", &smoothed, solid(GREEN), 2.0, Mode::Lines);
+    add_scattered(&mut plot, "gradient norm", &norms, &smoothed, window, GREEN);
+    for (name, of_steps, hue, y_axis) in [("momentum", &momenta, BLUE, "y3"), ("learning rate", &rates, PURPLE, "y2")] {
+        if !of_steps.is_empty() {
+            let drawn = decimate(of_steps);
+            let line = Scatter::new(xs(&drawn), ys(&drawn)).name(name).y_axis(y_axis);
+            let line = line.mode(mode_for(of_steps, Mode::Lines)).line(Line::new().color(solid(hue)).width(2.0));
+            plot.add_trace(line.hover_template("%{y:.4~g}"));
+        }
     }
-    if !rates.is_empty() {
-        let drawn = decimate(&rates);
-        let line = Scatter::new(xs(&drawn), ys(&drawn)).name("learning rate").y_axis("y2");
-        let line = line.mode(mode_for(&rates, Mode::Lines)).line(Line::new().color(solid(PURPLE)).width(2.0));
-        plot.add_trace(line.hover_template("%{y:.4~g}"));
-    }
+    let title = match momenta.is_empty() {
+        true => "Learning rate and gradient norm",
+        false => "Learning rate, momentum and gradient norm",
+    };
     Ok(Figure {
         id: "step-size".to_owned(),
-        title: "Learning rate and gradient norm".to_owned(),
+        title: title.to_owned(),
         caption: "What the optimiser was given and what it saw, per step; the norm is Euclidean, over all parameters."
             .to_owned(),
         wide: true,
         plot: json(&plot)?,
         table: "metrics".to_owned(),
-        columns: vec!["step", "epoch", "learning_rate", "gradient_norm"],
+        columns: vec!["step", "epoch", "learning_rate", "momentum", "gradient_norm"],
     })
 }
 
@@ -307,6 +321,16 @@ fn smooth(line: &Points) -> (Points, usize) {
         (line[index].0, line[index].1.map(|_| mean))
     });
     (smoothed.collect(), 2 * half + 1)
+}
+
+/// A line that scatters, pale behind its means; of a short one there are none, and it stands for itself.
+fn add_scattered(plot: &mut Plot, name: &str, line: &Points, smoothed: &Points, window: usize, hue: Hue) {
+    if window > 1 {
+        add(plot, name, line, thin(hue, 0.4), 1.0, Mode::Lines);
+        add(plot, &format!("{name}, smoothed"), smoothed, solid(hue), 2.0, Mode::Lines);
+    } else {
+        add(plot, name, line, solid(hue), 1.5, Mode::Lines);
+    }
 }
 
 pub(super) fn add(plot: &mut Plot, name: &str, line: &Points, color: Rgba, width: f64, mode: Mode) {

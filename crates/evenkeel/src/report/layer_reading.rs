@@ -110,11 +110,11 @@ fn usual(updates: &LayerSeries) -> Option<String> {
     let ratios = usually(updates).into_iter().map(|(_, ratio)| ratio).filter(|ratio| ratio.is_finite());
     let (low, high) = ratios.fold((f64::INFINITY, 0.0_f64), |(low, high), ratio| (low.min(ratio), high.max(ratio)));
     (low <= high).then(|| {
+        let (low, high) = (significant(low, 2), significant(high, 2));
+        let typical = if low == high { low } else { format!("{low} to {high}") };
         format!(
-            "Layer by layer nothing stands out: steps were typically {} to {} of the weights they changed, and no layer was dying or cut \
-             off from the gradient.",
-            significant(low, 2),
-            significant(high, 2)
+            "Layer by layer nothing stands out: steps were typically {typical} of the weights they changed, and no layer was dying or \
+             cut off from the gradient."
         )
     })
 }

@@ -1,13 +1,13 @@
 //! How is a quantity of every layer drawn over the steps of a run: as lines where layers are few, else as a map?
 
-use plotly::common::{ColorBar, ColorScale, ColorScaleElement, ColorScalePalette, DashType, Line, Mode, ThicknessMode};
+use plotly::common::{ColorScale, ColorScaleElement, ColorScalePalette, DashType, Line, Mode};
 use plotly::layout::{Axis, AxisRange, AxisType, HoverMode, RangeMode};
 use plotly::{HeatMap, Plot, Scatter};
 
 use super::figures::add;
 use super::plot::{
-    AMBER, BLUE, GREEN, GREY, Hue, PURPLE, Points, VERMILION, axis, configuration, layout, log, marks, plot, solid,
-    spread,
+    AMBER, BLUE, GREEN, GREY, Hue, PURPLE, Points, VERMILION, axis, color_bar, configuration, layout, log,
+    log_color_bar, plot, solid, spread,
 };
 use super::text::{escape, significant};
 use crate::store::layer_metrics::LayerSeries;
@@ -40,7 +40,7 @@ pub(super) fn is_map(series: &LayerSeries) -> bool {
 
 /// A figure of a quantity with the words of its axis; without numbers it is empty.
 pub(super) fn draw(series: &LayerSeries, words: &str, scale: Scale, steps: Axis) -> Plot {
-    if is_map(series) { map(series, scale, steps) } else { lines(series, words, scale, steps) }
+    if is_map(series) { map(series, words, scale, steps) } else { lines(series, words, scale, steps) }
 }
 
 /// The layers as they are called in figures: without `.weight` where all of them end in it.
@@ -75,6 +75,8 @@ fn lines(series: &LayerSeries, words: &str, scale: Scale, steps: Axis) -> Plot {
         _ => y_axis.range_mode(RangeMode::ToZero),
     };
     let mut plot = plot(steps.range_mode(RangeMode::ToZero), y_axis);
+    // A single line has to say whose it is as well.
+    plot.set_layout(plot.layout().clone().show_legend(true));
     let layers = labels(&series.layers);
     for (place, layer) in layers.iter().enumerate() {
         let line: Points = (series.steps.iter().zip(&series.values))
@@ -102,7 +104,7 @@ fn hue(place: usize, of: usize) -> Hue {
 }
 
 /// One row a layer with the first at the bottom, one column a step.
-fn map(series: &LayerSeries, scale: Scale, steps: Axis) -> Plot {
+fn map(series: &LayerSeries, words: &str, scale: Scale, steps: Axis) -> Plot {
     let every = series.steps.len().div_ceil(COLUMNS).max(1);
     let drawn: Vec<usize> = (0..series.steps.len()).step_by(every).collect();
     let place = |value: f64| if scale == Scale::Shares { value } else { value.log10() };
@@ -132,13 +134,9 @@ fn map(series: &LayerSeries, scale: Scale, steps: Axis) -> Plot {
             (usual.log10() - far, usual.log10() + far)
         }
     };
-    let bar = ColorBar::new().thickness_mode(ThicknessMode::Pixels).thickness(12).outline_width(0);
     let bar = match scale {
-        Scale::Shares => bar.tick_format(".0%"),
-        _ => {
-            let (marks, texts) = marks(10_f64.powf(low), 10_f64.powf(high));
-            bar.tick_vals(marks.into_iter().map(f64::log10).collect()).tick_text(texts)
-        }
+        Scale::Shares => color_bar(words).tick_format(".0%"),
+        _ => log_color_bar(words, low, high),
     };
     let mut plot = Plot::new();
     let y_axis = axis("").type_(AxisType::Category).show_grid(false);

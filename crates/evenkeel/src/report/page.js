@@ -4,8 +4,9 @@
   const report = JSON.parse(document.getElementById("data").textContent);
   const toggle = document.getElementById("theme");
   const system = window.matchMedia("(prefers-color-scheme: dark)");
-  /** The figures that are drawn so far. */
+  /** The figures that are drawn so far, and those that are begun. */
   const drawn = [];
+  const begun = new Set();
 
   // The theme: that of the address (`#dark`, `?theme=light`), else that of the system; the button switches.
   const asked = (location.hash + location.search).match(/\b(dark|light)\b/);
@@ -22,7 +23,7 @@
       "hoverlabel.bordercolor": dark ? "#434c57" : "#c5ccd4",
       "hoverlabel.font.color": dark ? "#e4e8ec" : "#1c2128",
     };
-    for (const axis of ["xaxis", "yaxis", "yaxis2"]) {
+    for (const axis of ["xaxis", "yaxis", "yaxis2", "yaxis3"]) {
       layout[axis + ".gridcolor"] = grid;
       layout[axis + ".linecolor"] = grid;
     }
@@ -32,7 +33,7 @@
   /** Dotted keys that belong to axes this figure does not have would make Plotly add them. */
   function colorsFor(plot, dark) {
     const wanted = Object.entries(colors(dark));
-    return Object.fromEntries(wanted.filter(([key]) => !key.startsWith("yaxis2") || plot.layout.yaxis2));
+    return Object.fromEntries(wanted.filter(([key]) => plot.layout[key.split(".")[0]] || !/^yaxis\d/.test(key)));
   }
 
   function narrow(plot, width) {
@@ -80,15 +81,25 @@
     const script = document.createElement("script");
     script.textContent = await unpack("plotly");
     document.head.append(script);
+    await drawAll((element) => !element.closest("details:not([open])"));
+    for (const details of document.querySelectorAll("details")) {
+      details.addEventListener("toggle", () => { if (details.open) drawAll((element) => details.contains(element)); });
+    }
+    root.dataset.ready = "";
+  }
+
+  /** Draws what is wanted and is not drawn yet; a figure in something folded waits until it is opened. */
+  async function drawAll(wanted) {
     for (const [id, figure] of Object.entries(report.figures)) {
       const element = document.getElementById("plot-" + id);
+      if (begun.has(id) || !wanted(element)) continue;
+      begun.add(id);
       await Plotly.newPlot(element, figure.plot.data, figure.plot.layout, figure.plot.config);
       drawn.push(id);
       await dress(id, isDark());
       // Between two figures of a long page the reader may scroll.
       await new Promise((resolve) => setTimeout(resolve));
     }
-    root.dataset.ready = "";
   }
 
   draw().catch((error) => {

@@ -1,9 +1,9 @@
 //! How does any figure of any page look: colours, axes, lines, and what Plotly is given?
 
 use plotly::color::Rgba;
-use plotly::common::{Anchor, Mode, Orientation, TickMode};
+use plotly::common::{Anchor, ColorBar, ExponentFormat, Mode, Orientation, Side, ThicknessMode, TickMode, Title};
 use plotly::configuration::DisplayModeBar;
-use plotly::layout::{Axis, AxisType, HoverMode, Legend, Margin};
+use plotly::layout::{Axis, AxisType, HoverMode, Legend, Margin, TicksDirection};
 use plotly::{Configuration, Layout, Plot};
 use serde_json::Value;
 
@@ -77,11 +77,27 @@ pub(crate) fn mode_for(line: &Points, mode: Mode) -> Mode {
 
 /// An axis whose values are shown with four digits.
 pub(crate) fn axis(title: &str) -> Axis {
-    Axis::new().title(title).auto_margin(true).zero_line(false).show_line(false).hover_format(".4~g")
+    // Ticks that are not seen keep the numbers of two axes apart where they meet. Neither 10k nor 5μ is how a rate is written.
+    let axis = Axis::new().title(title).auto_margin(true).zero_line(false).show_line(false).hover_format(".4~g");
+    axis.ticks(TicksDirection::Outside)
+        .tick_length(4)
+        .tick_color(thin(GREY, 0.0))
+        .exponent_format(ExponentFormat::SmallE)
+}
+
+/// How marks are written in percent: `95%`, `92.5%`.
+pub(crate) const PERCENT: &str = ".1~%";
+
+/// An axis of shares, written in percent.
+pub(crate) fn shares(axis: Axis) -> Axis {
+    axis.tick_format(PERCENT).hover_format(".2%")
 }
 
 /// Decades that have a mark each, at most; of more every second or third has one, and so on.
 const MARKED_DECADES: f64 = 12.0;
+
+/// Decades that are written plainly beside others that are not.
+const PLAIN: (f64, f64) = (0.9e-4, 0.9e5);
 
 /// A logarithmic axis with [`marks`].
 pub(crate) fn log(axis: Axis, low: f64, high: f64) -> Axis {
@@ -102,8 +118,25 @@ pub(crate) fn marks(low: f64, high: f64) -> (Vec<f64>, Vec<String>) {
     let exponents = exponents.filter(|exponent| exponent % every == 0);
     let marks: Vec<f64> =
         exponents.flat_map(|exponent| digits.iter().map(move |digit| digit * 10_f64.powi(exponent))).collect();
-    let texts = marks.iter().map(|mark| significant(*mark, 1)).collect();
+    // Where each mark is a decade, what is far from 1 is written as a power of ten: 10,000, 1e5, 1e6.
+    let power = |mark: &f64| digits.len() == 1 && !(PLAIN.0..PLAIN.1).contains(mark);
+    let texts = marks
+        .iter()
+        .map(|mark| if power(mark) { format!("{mark:.0e}").replace('-', "−") } else { significant(*mark, 1) });
+    let texts = texts.collect();
     (marks, texts)
+}
+
+/// What the colours of a map mean.
+pub(crate) fn color_bar(words: &str) -> ColorBar {
+    let bar = ColorBar::new().thickness_mode(ThicknessMode::Pixels).thickness(12).outline_width(0);
+    bar.title(Title::with_text(words).side(Side::Right))
+}
+
+/// The same where colours go by logarithms, between the logarithms of two numbers.
+pub(crate) fn log_color_bar(words: &str, low: f64, high: f64) -> ColorBar {
+    let (marks, texts) = marks(10_f64.powf(low), 10_f64.powf(high));
+    color_bar(words).tick_vals(marks.into_iter().map(f64::log10).collect()).tick_text(texts)
 }
 
 /// What all figures have in common: clear backgrounds, the legend on top, one label for all lines at a place.
@@ -145,7 +178,7 @@ pub(crate) fn json(plot: &Plot) -> Result<Option<Value>> {
     let layout = &mut value["layout"];
     layout["legend"]["yref"] = Value::from("container");
     layout["legend"]["traceorder"] = Value::from("normal");
-    for axis in ["xaxis", "yaxis", "yaxis2"] {
+    for axis in ["xaxis", "yaxis", "yaxis2", "yaxis3"] {
         if layout.get(axis).is_some() {
             layout[axis]["title"]["standoff"] = Value::from(8);
         }
@@ -164,6 +197,8 @@ mod tests {
             let marks = axis["tickvals"].as_array().unwrap().iter().filter_map(Value::as_f64);
             let seen: Vec<f64> = marks.filter(|mark| (low..=high).contains(mark)).collect();
             assert!((3..=13).contains(&seen.len()), "{low} to {high}: {seen:?}");
+            let texts = axis["ticktext"].as_array().unwrap().iter().filter_map(Value::as_str);
+            assert!(texts.map(|text| text.chars().count()).max() <= Some(6), "{low} to {high}: {}", axis["ticktext"]);
         }
     }
 }

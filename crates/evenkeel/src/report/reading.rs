@@ -200,10 +200,11 @@ fn against_the_learning_rate(measured: &HessianMeasurement) -> String {
     let plain = significant(sharpness * rate / 2.0, 3);
     let compared = if momentum > 0.0 {
         format!(
-            " That is {plain} times 2/lr, and {} times (2 + 2β)/lr = {}, where gradient descent with momentum β = {momentum} \
+            " That is {plain} times 2/lr, and {} times (2 + 2β)/lr = {}, where gradient descent with momentum β = {} \
              loses stability",
             significant(relative, 3),
-            significant(threshold, 4)
+            significant(threshold, 4),
+            chosen(momentum)
         )
     } else {
         format!(" That is {plain} times 2/lr = {}, where gradient descent loses stability", significant(threshold, 4))
@@ -229,6 +230,6 @@ pub(super) fn ratio(measured: &HessianMeasurement) -> f64 {
     measured.top().map_or(f64::NAN, |top| top.value * measured.learning_rate / 2.0)
 }
 
-fn peak<'a>(series: &[&'a HessianMeasurement]) -> Option<&'a HessianMeasurement> {
+pub(super) fn peak<'a>(series: &[&'a HessianMeasurement]) -> Option<&'a HessianMeasurement> {
     series.iter().copied().filter(|one| ratio(one).is_finite()).max_by(|a, b| ratio(a).total_cmp(&ratio(b)))
 }

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::figures;
 use super::page::{Page, figure_html, fill, tiles};
-use super::reading::{ratio, sentences};
+use super::reading::{peak, ratio, sentences};
 use super::tables;
 use super::text::{duration, escape, integer, percent, prose, significant};
 use crate::Result;
@@ -48,7 +48,8 @@ fn numbers(facts: &Facts) -> String {
     let step = |one: Option<&&crate::store::HessianMeasurement>| {
         one.map(|one| format!("step {}", integer(one.step))).unwrap_or_default()
     };
-    let last_ratio = series.last().map(|one| ratio(one)).filter(|ratio| ratio.is_finite());
+    // At the end of a schedule that falls to 0 the ratio says nothing; how near it came to 1 does.
+    let most = peak(&series);
     let four = |number: f64| significant(number, 4);
     let numbers: [(&str, Option<String>, String); 9] = [
         ("Test accuracy", facts.test_accuracy.map(percent), String::new()),
@@ -56,7 +57,7 @@ fn numbers(facts: &Facts) -> String {
         ("Train loss", facts.train_loss.map(four), facts.nats.to_owned()),
         ("λ<sub>max</sub>, start", sharpness(series.first()).map(four), step(series.first())),
         ("λ<sub>max</sub>, end", sharpness(series.last()).or(facts.lambda_max).map(four), step(series.last())),
-        ("λ<sub>max</sub> · lr / 2", last_ratio.map(|ratio| significant(ratio, 3)), step(series.last())),
+        ("λ<sub>max</sub> · lr / 2, most", most.map(|one| significant(ratio(one), 3)), step(most.as_ref())),
         ("Steps", facts.steps.map(integer), String::new()),
         ("Wall time", facts.seconds.map(duration), String::new()),
         ("Parameters", facts.parameters.map(integer), String::new()),

@@ -60,7 +60,7 @@ impl Results {
         let accuracy = best.and_then(|row| row.test_accuracy.as_ref());
         let loss = best.and_then(|row| row.test_loss.as_ref());
         let tiles_of = [
-            ("Best test accuracy", of_best(accuracy, percent), error(accuracy, percent)),
+            ("Best test accuracy", of_best(accuracy, percent), error(accuracy, fine_percent)),
             ("Test loss there", of_best(loss, |loss| significant(loss, 4)), error(loss, |error| significant(error, 2))),
             ("Combinations", count(self.points.len()), String::new()),
             ("Seeds", count(self.seeds.len()), String::new()),
@@ -94,7 +94,7 @@ impl Results {
             }
             let _ = write!(html, "<td>{}/{}</td>", row.finished, row.runs.len());
             if self.has_accuracy() {
-                html.push_str(&cell(row.test_accuracy.as_ref(), percent, percent));
+                html.push_str(&cell(row.test_accuracy.as_ref(), percent, fine_percent));
             }
             for mean in [&row.test_loss, &row.train_loss, &row.lambda_max] {
                 html.push_str(&cell(mean.as_ref(), |mean| significant(mean, 4), |error| significant(error, 2)));
@@ -108,6 +108,15 @@ impl Results {
             _ => "<p class=\"note\">± is the standard error of the mean over the seeds that finished.</p>",
         };
         html + "</tbody></table></div>" + error + "</section>"
+    }
+}
+
+/// An error in percent, of which there is more to tell than one that is next to nothing.
+fn fine_percent(fraction: f64) -> String {
+    if fraction > 0.0 && fraction < 5e-4 {
+        format!("{}\u{a0}%", significant(100.0 * fraction, 1))
+    } else {
+        percent(fraction)
     }
 }
 
