@@ -88,7 +88,7 @@ fn a_key_like_no_other_comes_with_the_list_of_its_section() {
       --> run.toml:2:1
       2 | colour = 3
         | ^^^^^^ there is no such setting
-    hint: [data] has source, targets, shape, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize
+    hint: [data] has source, targets, shape, limit, balanced, label_noise, test_limit, seed, test_fraction, tokens, normalize
     "#);
 }
 
@@ -119,7 +119,7 @@ fn a_section_used_as_a_setting_leads_to_the_setting() {
       --> run.toml:1:1
       1 | data = "mnist:x"
         | ^^^^ did you mean 'data.source'?
-    hint: [data] has source, targets, shape, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize
+    hint: [data] has source, targets, shape, limit, balanced, label_noise, test_limit, seed, test_fraction, tokens, normalize
     "#);
 }
 

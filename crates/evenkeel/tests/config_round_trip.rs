@@ -87,11 +87,11 @@ prop_compose! {
         limit in prop::option::of(1..=usize::MAX),
         (balanced, label_noise) in (any::<bool>(), 0.0..=1.0),
         test_limit in prop::option::of(1..=usize::MAX),
-        test_fraction in 0.001..0.999,
+        (seed, test_fraction) in (prop::option::of(any::<u64>()), 0.001..0.999),
         tokens in prop::option::of(1..=usize::MAX),
         normalize: bool,
     ) -> DataConfig {
-        DataConfig { source, targets, shape, limit, balanced, label_noise, test_limit, test_fraction, tokens, normalize }
+        DataConfig { source, targets, shape, limit, balanced, label_noise, test_limit, seed, test_fraction, tokens, normalize }
     }
 }
 
@@ -194,7 +194,8 @@ prop_compose! {
         learning_rate in positive(),
         (momentum, dampening, nesterov) in (0.0..1.0, 0.0..1.0, any::<bool>()),
         weight_decay in prop_oneof![Just(0.0), positive()],
-        (beta1, beta2, epsilon) in (0.0..1.0, 0.0..1.0, positive()),
+        // An epsilon of 0 in f32 is refused.
+        (beta1, beta2, epsilon) in (0.0..1.0, 0.0..1.0, 1e-30..1.0),
         (smoothing, centered, sphere) in (0.0..1.0, any::<bool>(), "[a-z.*]{1,9}"),
         (delta, decay_ratio) in (positive(), positive()),
         clip in prop::option::of(positive()),

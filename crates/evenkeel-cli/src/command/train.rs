@@ -3,7 +3,7 @@
 use crate::arguments::{Common, Train};
 use crate::interrupt;
 use crate::output::{Output, bytes, duration, grouped, number, work_columns};
-use evenkeel::config::{Config, KEYS, Key, Override};
+use evenkeel::config::{Config, KEYS, Key, OptimizerKind, Override};
 use evenkeel::experiment::{Experiment, config_of};
 use evenkeel::norm::Invariance;
 use evenkeel::store::{LearnerMeasurement, Run, fresh_run_dir};
@@ -102,7 +102,7 @@ pub(super) fn run_name(experiment: &Experiment) -> String {
     format!("{}-{}", experiment.config.model.name, experiment.dataset.name)
 }
 
-/// The run whose metrics were written last.
+/// The run whose metrics were written last, of those that are not at their end if there are any.
 fn newest_run(base: &Path) -> Result<PathBuf> {
     let modified = |dir: &Path| -> Option<SystemTime> { fs::metadata(dir.join("metrics")).ok()?.modified().ok() };
     let entries = match fs::read_dir(base) {
@@ -112,8 +112,11 @@ fn newest_run(base: &Path) -> Result<PathBuf> {
         // Without the folder there are no runs.
         entries => entries.into_iter().flatten(),
     };
-    let runs = entries.filter_map(|entry| Some(entry.ok()?.path())).filter_map(|dir| Some((modified(&dir)?, dir)));
-    runs.max().map(|(_, dir)| dir).ok_or_else(|| {
+    // The summary is written at the end.
+    let is_left = |dir: &Path| !dir.join("summary.json").exists();
+    let runs = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let runs = runs.filter_map(|dir| Some((is_left(&dir), modified(&dir)?, dir)));
+    runs.max().map(|(.., dir)| dir).ok_or_else(|| {
         Error::input("there is no run to resume")
             .detail("folder", base.display())
             .hint("name one with `--out DIR`, or start one with `evenkeel train`")
@@ -243,7 +246,7 @@ fn follow(
         grouped(experiment.dataset.test.len() as u64),
         config.norm,
     );
-    let mut watcher = Watcher::new(output, about, config.epochs, interrupted);
+    let mut watcher = Watcher::new(output, about, config, interrupted);
     let outcome = train(experiment, dir, resume, &mut watcher);
     watcher.bar.finish_and_clear();
     let outcome = outcome?;
@@ -305,12 +308,15 @@ struct Watcher<'o> {
     about: String,
     bar: ProgressBar,
     epochs: usize,
+    /// Whether steps follow the gradient itself, so that 2/lr says something about them.
+    has_threshold: bool,
     interrupted: Arc<AtomicBool>,
     converged: bool,
 }
 
 impl<'o> Watcher<'o> {
-    fn new(output: &'o Output, about: String, epochs: usize, interrupted: Arc<AtomicBool>) -> Self {
+    fn new(output: &'o Output, about: String, config: &Config, interrupted: Arc<AtomicBool>) -> Self {
+        let has_threshold = config.optimizer.name == OptimizerKind::Sgd;
         let bar = if output.shows_progress() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let template = if output.has_color() {
             "{wide_bar:.cyan} {pos}/{len}  {msg}  {per_sec}  {eta} left"
@@ -326,7 +332,7 @@ impl<'o> Watcher<'o> {
                 },
             ));
         }
-        Watcher { output, about, bar, epochs, interrupted, converged: true }
+        Watcher { output, about, bar, epochs: config.epochs, has_threshold, interrupted, converged: true }
     }
 
     fn line(&self, text: &str) {
@@ -378,11 +384,14 @@ impl Observer for Watcher<'_> {
                 let Some(top) = measurement.top() else { return };
                 self.converged &= top.converged;
                 let state = if top.converged { "" } else { ", not converged" };
+                let threshold = match self.has_threshold {
+                    true => format!("2/lr {}; ", number(2.0 / measurement.learning_rate)),
+                    false => String::new(),
+                };
                 self.line(&format!(
-                    "step {}  lambda_max {}  (2/lr {}; {} samples, norm mode {}, {}{state})",
+                    "step {}  lambda_max {}  ({threshold}{} samples, norm mode {}, {}{state})",
                     measurement.step,
                     number(top.value),
-                    number(2.0 / measurement.learning_rate),
                     grouped(measurement.samples),
                     measurement.norm_mode,
                     duration(measurement.seconds)

@@ -247,4 +247,11 @@ fn what_is_no_run_is_told_so() {
     hint: give the folder of a run, the one that holds `run.toml`
     ");
     assert!(place.refused("train --resume").starts_with("error: there is no run to resume"));
+    let runs = "train --model mlp:4 --set measure.start_and_end=false --epochs";
+    assert_eq!(place.run(&format!("{runs} 2 --out runs/a")).code, 0);
+    assert_eq!(place.run(&format!("{runs} 1 --out runs/b")).code, 0);
+    // The newest one is at its end; the other one was stopped before.
+    fs::remove_file(place.path("runs/a/summary.json")).expect("a summary");
+    let said = place.run("train --resume");
+    assert!(said.err.contains("into runs/a"), "{}", said.err);
 }

@@ -1,6 +1,6 @@
 //! Defaults, file, flags and `--set` become one configuration, or one error with its place.
 
-use super::choice::{AveragingKind, DataTargets, EntropyVariant, LearnerKind, Loss, OptimizerKind};
+use super::choice::{AveragingKind, DataTargets, EntropyVariant, LearnerKind, Loss, OptimizerKind, Precision};
 use super::excerpt;
 use super::fault::{Culprit, Fault, Shown};
 use super::lookup::{self, CHANGES, VERSION};
@@ -247,6 +247,11 @@ impl<'a> Resolver<'a> {
         if micro.is_some_and(|micro| !batch.is_multiple_of(micro)) {
             let fault = Fault::value("batch_size is no multiple of micro_batch_size", format!("batch_size is {batch}"));
             return self.fault_of(&["micro_batch_size", "batch_size"], fault);
+        }
+        let epsilon = self.config.optimizer.epsilon;
+        if self.config.dtype == Precision::F32 && epsilon as f32 == 0.0 {
+            let fault = Fault::value("optimizer.epsilon is 0 in f32", "the least is about 1e-45; 1e-8 is usual");
+            return self.fault_of(&["optimizer.epsilon", "dtype"], fault);
         }
         if self.config.averaging.name != AveragingKind::None && self.config.optimizer.name == OptimizerKind::EntropySgd
         {

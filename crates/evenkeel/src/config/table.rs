@@ -215,6 +215,8 @@ settings! {
         label_noise: f64 = 0.0, [at least 0 and at most 1];
         /// Use only the first so many test samples.
         test_limit: Option<usize> = None, [at least 1];
+        /// Draws which samples are held back to test on, and wrong labels; left out: seed.
+        seed: Option<u64> = None;
         /// Share of the samples held back to test on, where the source has no test set of its own.
         test_fraction: f64 = 0.2, [above 0 and below 1];
         /// Characters in a sample of a text; left out: as many as the network takes, else 64.

@@ -121,7 +121,7 @@ impl LoadOptions {
             label_noise: config.data.label_noise,
             test_limit: config.data.test_limit,
             test_fraction: config.data.test_fraction,
-            seed: config.seed,
+            seed: config.data.seed.unwrap_or(config.seed),
             tokens: config.data.tokens.or(config.model.context()).unwrap_or(LoadOptions::default().tokens),
             normalize: config.data.normalize,
         }
