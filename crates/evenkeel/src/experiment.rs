@@ -23,6 +23,8 @@ use std::time::Instant;
 
 /// Floating-point operations a measurement may take to be made along the way unasked: some seconds on one core.
 const CHEAP_MEASUREMENT: u64 = 200_000_000_000;
+/// What each layer of a pass takes beside its operations, for every tensor it has, in operations: some microseconds.
+const PER_TENSOR: u64 = 2_000_000;
 /// What the digest of the data is called in a checkpoint's `state.json`.
 const DATA: &str = "data";
 /// Looks at the layers over a run: at most, at least, and steps from one to the next that make their cost small.
@@ -97,6 +99,7 @@ impl Experiment {
     fn choose_interval(&mut self) {
         // A Hessian product takes about 8 forward passes, Lanczos about 25 products.
         let cost = self.network.flops().saturating_mul(200 * self.measured_samples() as u64);
+        let cost = cost.saturating_add(200 * PER_TENSOR * self.network.parameters().len() as u64);
         let steps = self.steps_per_epoch().saturating_mul(self.config.epochs as u64);
         let wanted = self.config.measure.start_and_end && cost <= CHEAP_MEASUREMENT;
         let counted = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);

@@ -281,7 +281,10 @@ pub(super) fn runs_below(base: &Path) -> Result<Vec<(String, Stamp)>> {
         Ok(())
     }
     let mut found = Vec::new();
-    look(base, "", DEPTH, &mut found).map_err(|error| Error::io("list the folder of the runs", base, &error))?;
+    look(base, "", DEPTH, &mut found).map_err(|error| {
+        let hint = "name a folder that holds runs; `evenkeel runs` alone lists those in runs/";
+        Error::io("list the folder of the runs", base, &error).hint(hint)
+    })?;
     found.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
 }
