@@ -65,7 +65,7 @@ fn main() {
         let start = Instant::now();
         run.load_checkpoint(step).unwrap();
         loaded.push(start.elapsed().as_secs_f64());
-        run.keep_checkpoints(1, None).unwrap();
+        run.keep_checkpoints(1, |_| false).unwrap();
     }
     let bytes = 8 * PARAMETERS;
     let ratios: Vec<f64> = saved.iter().zip(&written).map(|(saved, written)| saved / written).collect();

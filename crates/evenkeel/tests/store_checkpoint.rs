@@ -226,11 +226,11 @@ fn only_the_newest_are_kept_and_a_broken_one_does_not_count() {
         run.save_checkpoint(step, &checkpoint(step as f32)).unwrap();
     }
     fs::remove_file(run.checkpoint_dir(4).join("manifest.json")).unwrap();
-    run.keep_checkpoints(2, None).unwrap();
+    run.keep_checkpoints(2, |_| false).unwrap();
     assert_eq!(run.checkpoint_steps().unwrap(), [2, 3, 4]);
-    run.keep_checkpoints(1, Some(2)).unwrap();
+    run.keep_checkpoints(1, |step| step == 2).unwrap();
     assert_eq!(run.checkpoint_steps().unwrap(), [2, 3, 4]);
-    run.keep_checkpoints(0, Some(7)).unwrap();
+    run.keep_checkpoints(0, |step| step == 7).unwrap();
     assert_eq!(run.checkpoint_steps().unwrap(), [3, 4]);
     assert_eq!(run.load_latest().unwrap().found.unwrap().0, 3);
     run.remove_checkpoints_after(3).unwrap();

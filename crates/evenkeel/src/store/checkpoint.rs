@@ -189,17 +189,17 @@ impl Run {
         Ok(steps)
     }
 
-    /// Removes all but the newest `count` checkpoints (at least 1 is kept) and the one of step `also`.
+    /// Removes all but the newest `count` checkpoints (at least 1 is kept) and those of the steps that are kept `also`.
     ///
     /// One with a broken manifest or a file of a wrong length does not count and is not removed: it is evidence, and
     /// [`Run::load_latest`] passes over it.
     ///
     /// # Errors
     /// When one cannot be removed.
-    pub fn keep_checkpoints(&self, count: usize, also: Option<u64>) -> Result<()> {
+    pub fn keep_checkpoints(&self, count: usize, also: impl Fn(u64) -> bool) -> Result<()> {
         let _lock = lock(&self.checkpoints_dir());
         let whole = self.checkpoint_steps()?.into_iter().rev().filter(|step| self.looks_whole(*step));
-        let old: Vec<u64> = whole.skip(count.max(1)).filter(|step| Some(*step) != also).collect();
+        let old: Vec<u64> = whole.skip(count.max(1)).filter(|step| !also(*step)).collect();
         self.remove_checkpoints(&old)
     }
 

@@ -73,7 +73,7 @@ pub enum Event {
         /// The step of the older one.
         instead: u64,
     },
-    /// Metrics of steps that were made are damaged or gone; training goes on, and keeps all checkpoints, since the best is not known.
+    /// Metrics of steps that were made are damaged or gone; training goes on, and keeps the checkpoints there are, since the best is not known.
     MetricsLost(Error),
     /// The index of the runs could not be written; training goes on, and the run itself is as it should be.
     NotIndexed(Error),

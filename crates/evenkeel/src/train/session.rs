@@ -98,6 +98,12 @@ fn newest(run: &Run, observer: &mut dyn Observer) -> Result<Option<(u64, Checkpo
     }
 }
 
+/// Clears what the configuration does not keep: all but the newest checkpoints, the best one, and those up to step `spared`.
+fn clear_checkpoints(run: &Run, config: &Config, best: Option<Best>, spared: u64) -> Result<()> {
+    let is_kept = |step: u64| best.is_some_and(|best| best.step == step) || (spared > 0 && step <= spared);
+    run.keep_checkpoints(config.checkpoint.keep, is_kept)
+}
+
 struct Session<'e> {
     experiment: &'e Experiment,
     run: Run,
@@ -114,8 +120,8 @@ struct Session<'e> {
     started: Instant,
     test: Evaluation,
     best: Option<Best>,
-    /// Whether the metrics have all steps: else an older checkpoint may be the best, and none is cleared.
-    knows_all: bool,
+    /// The step up to which no checkpoint is cleared: the metrics do not have all steps up to there, so any of them may be the best.
+    spared: u64,
     lambda_max: Option<f64>,
     /// What was made of the drawn weights, until it is written down.
     prepared: Option<InitMeasurement>,
@@ -156,7 +162,7 @@ impl<'e> Session<'e> {
         TrainingPlan::of(experiment, &trainer, &evaluator).check()?;
         let mut prepared = if resume { None } else { prepare(experiment, observer)? };
         let mut progress = Progress::default();
-        let (mut best, mut knows_all) = (None, true);
+        let (mut best, mut spared) = (None, 0);
         let made_folder = !dir.exists();
         let run = if resume { Run::open(dir)? } else { Run::create(dir, &config.to_toml())? };
         let claim = run.claim()?;
@@ -184,12 +190,11 @@ impl<'e> Session<'e> {
             let known = run.metrics()?;
             best = best_checkpoint(&run, &known, config.checkpoint.best)?;
             if broken > 0 || !known.has_all_steps(progress.step) {
-                knows_all = false;
+                spared = progress.step;
                 observer.event(&Event::MetricsLost(metrics_lost(&run, &known, broken, progress.step)));
-            } else {
-                // A process that was killed may have saved and not cleared up.
-                run.keep_checkpoints(config.checkpoint.keep, best.map(|best| best.step))?;
             }
+            // A process that was killed may have saved and not cleared up.
+            clear_checkpoints(&run, config, best, spared)?;
             let text = config.to_toml_after(progress.step, &config_of(&run, &[])?, &run.config()?);
             crate::store::write_atomically(&run.config_path(), text.as_bytes())?;
         }
@@ -216,7 +221,7 @@ impl<'e> Session<'e> {
             started: Instant::now(),
             test: nothing,
             best,
-            knows_all,
+            spared,
             lambda_max: None,
             prepared,
             fresh,
@@ -497,10 +502,7 @@ impl<'e> Session<'e> {
         let checkpoint = self.experiment.checkpoint(parameters, buffers, self.trainer.optimizer_state(), rest);
         self.metrics.sync()?;
         self.run.save_checkpoint(self.progress.step, &checkpoint)?;
-        if !self.knows_all {
-            return Ok(());
-        }
-        self.run.keep_checkpoints(self.config().checkpoint.keep, self.best.map(|best| best.step))
+        clear_checkpoints(&self.run, self.config(), self.best, self.spared)
     }
 
     /// Saves the state and says how to go on.

@@ -36,7 +36,7 @@ pub(super) fn metrics_lost(run: &Run, known: &Metrics, broken: usize, step: u64)
         .detail("file", run.metrics_path().display())
         .detail("expected", format!("{step} steps"))
         .detail("got", format!("{} and {broken} broken lines", known.steps()))
-        .hint("copy the file back for its curves; until then all checkpoints are kept, since the best is not known")
+        .hint("copy the file back for its curves; the checkpoints up to here are kept, since the best is not known")
 }
 
 /// Where numbers first stopped being finite, as a message says it.
