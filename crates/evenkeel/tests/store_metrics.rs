@@ -5,7 +5,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
-use evenkeel::store::{Record, Run};
+use evenkeel::store::{Dropped, Record, Run};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -85,8 +85,8 @@ fn a_resume_drops_what_lies_beyond_the_checkpoint_and_goes_on() {
     let (_folder, run) = run();
     write(&run, 1..=10);
     let mut writer = run.metrics_writer().unwrap();
-    assert_eq!(writer.truncate_after(6).unwrap(), 4);
-    assert_eq!(writer.truncate_after(6).unwrap(), 0);
+    assert_eq!(writer.truncate_after(6).unwrap(), Dropped { later: 4, broken: 0 });
+    assert_eq!(writer.truncate_after(6).unwrap(), Dropped::default());
     writer.append(&record(7)).unwrap();
     drop(writer);
     assert_eq!(steps(&run), (1..=7).collect::<Vec<_>>());

@@ -98,11 +98,18 @@ fn write_temporary(target: &Path, write: impl FnOnce(&mut disk::File) -> Result<
     let prefix = format!(".{name}.tmp-");
     let mut builder = tempfile::Builder::new();
     builder.prefix(&prefix).disable_cleanup(true);
-    let made = builder.make_in(folder, disk::File::create_new).map_err(failed)?;
-    let (file, path) = made.into_parts();
-    let mut temporary = Temporary { path: path.to_path_buf(), file };
-    // Not every file system has locks; none is needed to be correct here.
-    let _ = temporary.file.inner().try_lock();
+    let make = || -> Result<Temporary> {
+        let (file, path) = builder.make_in(folder, disk::File::create_new).map_err(failed)?.into_parts();
+        let temporary = Temporary { path: path.to_path_buf(), file };
+        // Not every file system has locks. Whoever sweeps holds one for an instant.
+        let _ = temporary.file.inner().lock();
+        Ok(temporary)
+    };
+    let mut temporary = make()?;
+    // One that was swept before it was locked is made again.
+    while fs::symlink_metadata(&temporary.path).is_err_and(|error| error.kind() == IoKind::NotFound) {
+        temporary = make()?;
+    }
     let written = write(&mut temporary.file).and_then(|()| temporary.file.sync().map_err(failed));
     written.inspect_err(|_| temporary.discard())?;
     Ok(temporary)
@@ -141,7 +148,13 @@ pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(is_temporary);
-        if ours && path.is_file() && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        if !ours || !path.is_file() {
+            continue;
+        }
+        // The lock is held until the file is gone: whoever has just made it waits, and then sees that it is.
+        if let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+        {
             let _ = disk::remove(&path);
         }
     }

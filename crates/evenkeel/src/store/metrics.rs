@@ -239,6 +239,15 @@ impl Iterator for Records {
     }
 }
 
+/// Lines that were dropped from a file of metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Records of later steps, which a resume makes again.
+    pub later: u64,
+    /// Lines that were no record: damage by something other than a crash of ours.
+    pub broken: u64,
+}
+
 /// Appends records to the metrics of a run.
 ///
 /// A record is handed to the operating system in one write, so it survives the process; [`MetricsWriter::sync`] makes
@@ -303,25 +312,28 @@ impl MetricsWriter {
         self.file.sync().map_err(|error| Error::io("write the metrics", &self.path, &error))
     }
 
-    /// Drops all records beyond `step`, and lines that are no record, and returns how many lines were dropped.
+    /// Drops all records beyond `step`, and lines that are no record, and returns how many lines of each were dropped.
     ///
     /// For a resume: the metrics then end where the checkpoint does. The file is replaced in one rename, and the records
     /// kept are kept byte for byte.
     ///
     /// # Errors
     /// When the file cannot be read or replaced; it is then as it was.
-    pub fn truncate_after(&mut self, step: u64) -> Result<u64> {
+    pub fn truncate_after(&mut self, step: u64) -> Result<Dropped> {
         let failed = |error: std::io::Error| Error::io("cut the metrics", &self.path, &error);
-        let (mut kept, mut dropped) = (Vec::new(), 0);
-        each_line(File::open(&self.path).map_err(failed)?, |line| match line {
-            Some(line) if Record::from_line(line).is_some_and(|record| record.step <= step) => {
-                kept.extend_from_slice(line);
-                kept.push(b'\n');
+        let (mut kept, mut dropped) = (Vec::new(), Dropped::default());
+        each_line(File::open(&self.path).map_err(failed)?, |line| {
+            match line.and_then(|line| Some((line, Record::from_line(line)?))) {
+                Some((line, record)) if record.step <= step => {
+                    kept.extend_from_slice(line);
+                    kept.push(b'\n');
+                }
+                Some(_) => dropped.later += 1,
+                None => dropped.broken += 1,
             }
-            _ => dropped += 1,
         })
         .map_err(failed)?;
-        if dropped > 0 {
+        if dropped != Dropped::default() {
             files::write_atomically(&self.path, &kept)?;
             *self = MetricsWriter::open(&self.path)?;
         }

@@ -53,7 +53,7 @@ pub use self::index::Index;
 pub use self::layers::{LayerColumn, LayerMeasurement};
 pub use self::learning::LearnerMeasurement;
 pub use self::measurement::{Content, Eigenvalue, HessianMeasurement, Measurement};
-pub use self::metrics::{Metrics, MetricsWriter, Record, Records};
+pub use self::metrics::{Dropped, Metrics, MetricsWriter, Record, Records};
 pub use self::tensors::{ElementType, NamedTensor, TensorFile, read_safetensors, write_safetensors};
 use crate::{Error, Result};
 

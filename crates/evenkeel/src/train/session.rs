@@ -185,8 +185,7 @@ impl<'e> Session<'e> {
                 trainer.set_state(experiment.initial_state(), None)?;
                 prepared = prepare(experiment, observer)?;
             }
-            let broken = run.metrics()?.broken_lines.len();
-            metrics.truncate_after(progress.step)?;
+            let broken = metrics.truncate_after(progress.step)?.broken;
             let known = run.metrics()?;
             best = best_checkpoint(&run, &known, config.checkpoint.best)?;
             if broken > 0 || !known.has_all_steps(progress.step) {

@@ -31,7 +31,7 @@ pub(super) fn way_back(run: &Run, step: u64, smaller: &str, error: Error) -> Res
 }
 
 /// What a resumed run no longer knows of the steps it has made.
-pub(super) fn metrics_lost(run: &Run, known: &Metrics, broken: usize, step: u64) -> Error {
+pub(super) fn metrics_lost(run: &Run, known: &Metrics, broken: u64, step: u64) -> Error {
     Error::input("the metrics of steps that were made are damaged or gone")
         .detail("file", run.metrics_path().display())
         .detail("expected", format!("{step} steps"))

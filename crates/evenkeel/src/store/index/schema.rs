@@ -183,12 +183,13 @@ fn open(file: &Path, patience: Duration) -> std::result::Result<Connection, Unus
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(told)?;
     connection.busy_timeout(patience).map_err(told)?;
-    let number = |connection: &Connection, name: &str| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(told)
-    };
-    let (application, version) = (number(&connection, "application_id")?, number(&connection, "user_version")?);
-    let tables =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map_err(told)?;
+    // Read together, so that a database in the making is seen before or after.
+    let seen = connection.transaction().map_err(told)?;
+    let number = |name: &str| seen.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(told);
+    let count = "SELECT count(*) FROM sqlite_schema";
+    let tables = seen.query_row(count, [], |row| row.get::<_, i64>(0)).map_err(told)?;
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    seen.finish().map_err(told)?;
     match (application, version) {
         (APPLICATION, version) if version > VERSION => return Err(Unusable::Newer(version)),
         (APPLICATION, _) => {}
