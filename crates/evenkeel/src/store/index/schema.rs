@@ -6,7 +6,8 @@
 use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -196,8 +197,18 @@ fn open(file: &Path, patience: Duration) -> std::result::Result<Connection, Unus
         (0, 0) if tables == 0 => {}
         _ => return Err(Unusable::Foreign("a database of another program".into())),
     }
-    prepare(&mut connection).map_err(told)?;
-    Ok(connection)
+    let start = Instant::now();
+    loop {
+        match prepare(&mut connection) {
+            // Where the log is changed, SQLite does not wait by itself.
+            Err(error) if is_busy(&error) && start.elapsed() < patience => thread::sleep(Duration::from_millis(5)),
+            prepared => return prepared.map(|()| connection).map_err(told),
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// Makes the tables where they are missing or of an older layout.
